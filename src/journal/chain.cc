@@ -17,14 +17,16 @@ struct Walk {
 
 /// Follows hashes backwards until every record above `after` is reached.  `need` is the LSN that the frame
 /// with hash `hash` must end at.
-void walk_back(const FrameIndex& index, const EpochRecord& epoch, Lsn after, Lsn need, Hash128 hash,
-               Walk& walk) {
+void walk_back(const FrameIndex& index, const EpochRecord& epoch, Lsn floor, Lsn after, Lsn need,
+               Hash128 hash, Walk& walk) {
   for (;;) {
     const bool joins = need == epoch.start_lsn;
     if (joins && hash != epoch.chain_hash) break;  // not of this history
-    if (need <= after) return;
+    if (need <= floor) return;
     const FoundFrame* frame = hash == Hash128{} ? nullptr : index.find(hash);
-    if (frame == nullptr || frame->header.last_lsn != need) break;
+    if (frame == nullptr) break;
+    const bool index_was_ahead = joins && frame->header.last_lsn < need && need <= after;
+    if (frame->header.last_lsn != need && !index_was_ahead) break;
     if (need > epoch.start_lsn && frame->header.first_lsn <= epoch.start_lsn) break;
     walk.frames.push_back(*frame);
     need = Lsn(frame->header.first_lsn.value - 1);
@@ -61,7 +63,6 @@ Chain finish(Walk walk, const EpochRecord& epoch, Lsn floor, Lsn after) {
   if (chain.end < after) {
     log_warning("the journal ends at record {} although the index holds {}", chain.end.value, after.value);
     chain.end = after;
-    chain.hash = {};
   }
   return chain;
 }
@@ -110,17 +111,27 @@ Result<Chain> choose_chain(const FrameIndex& index, const EpochRecord& epoch, Ls
     Walk walk;
     walk.frames.push_back(*end);
     const Lsn floor = std::min(after, end->header.trim_lsn);
-    walk_back(index, epoch, floor, Lsn(end->header.first_lsn.value - 1), end->header.prev_hash, walk);
+    walk_back(index, epoch, floor, after, Lsn(end->header.first_lsn.value - 1), end->header.prev_hash, walk);
     if (walk.gap_end.value == 0) return finish(std::move(walk), epoch, floor, after);
     // What is at or below the start, or below a durable mark on the way, was acknowledged or may have been.
     Lsn durable = epoch.start_lsn;
     for (const FoundFrame& frame : walk.frames) durable = std::max(durable, frame.header.durable_lsn);
     if (walk.gap_end <= durable) return gap(index, floor, walk);
   }
-  const FoundFrame* last = epoch.chain_hash == Hash128{} ? nullptr : index.find(epoch.chain_hash);
+  // Nothing was written in this epoch, so the frame that it began after is the newest: the newest is never
+  // overwritten.
+  const bool has_last = epoch.chain_hash != Hash128{};
+  const FoundFrame* last = has_last ? index.find(epoch.chain_hash) : nullptr;
+  if (has_last && last == nullptr)
+    return Error(
+        ErrorCode::kCorrupt, EIO,
+        fmt::format(
+            "the journal lacks the frame that ends at record {}, which was acknowledged: no copy that is "
+            "here holds it; attach the missing disks",
+            epoch.start_lsn.value));
   const Lsn floor = last == nullptr ? after : std::min(after, last->header.trim_lsn);
   Walk walk;
-  walk_back(index, epoch, floor, epoch.start_lsn, epoch.chain_hash, walk);
+  walk_back(index, epoch, floor, after, epoch.start_lsn, epoch.chain_hash, walk);
   if (walk.gap_end.value != 0) return gap(index, floor, walk);
   // Nothing needed in the ring: the last frame still tells where to go on writing.
   if (walk.frames.empty() && last != nullptr) walk.frames.push_back(*last);

@@ -46,15 +46,14 @@ class FrameIndex {
 
 struct Chain {
   std::vector<FoundFrame>
-      frames;    ///< in order; all that hold records above `floor`, and the last one when it is known
-  Lsn floor;     ///< records above it are complete; min(`after`, trim point of the newest frame)
-  Lsn end;       ///< the next record gets the LSN after this
+      frames;  ///< in order; all that hold records above `floor`, and the last one when it is known
+  Lsn floor;   ///< records above it are complete; min(`after`, trim point of the newest frame)
+  Lsn end;  ///< the next record gets the LSN after this; beyond the last frame when the index is ahead of it
   Hash128 hash;  ///< what the next frame names as its predecessor
 };
 
-/// The longest chain of `epoch` that holds every record above `after`, and every one above its trim point: deferred data
-/// may be needed although the index is ahead of it.  kCorrupt names the LSNs that are
-/// missing.
+/// The longest chain of `epoch` that holds every record above `after`, and every one above its trim point:
+/// deferred data may be needed although the index is ahead of it.  kCorrupt names the LSNs that are missing.
 Result<Chain> choose_chain(const FrameIndex& index, const EpochRecord& epoch, Lsn after);
 
 }  // namespace stavefs

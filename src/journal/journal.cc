@@ -25,7 +25,8 @@ Status Journal::Impl::fenced_status() const {
   return ok();
 }
 
-/// True when everything buffered and one more record of `record_bytes` have room.  REQUIRES: mutex held.
+/// True when everything buffered and one more record of `record_bytes` have room, and, unless that one is
+/// empty, one empty record more: the frame that makes a trim count.  REQUIRES: mutex held.
 bool Journal::Impl::fits(uint64_t record_bytes) const {
   const uint64_t added = kRecordOverheadBytes + record_bytes;
   uint64_t head_position = space.head();
@@ -38,6 +39,7 @@ bool Journal::Impl::fits(uint64_t record_bytes) const {
     put(frame_bytes_for(active.payload_bytes));
     put(frame_bytes_for(added));
   }
+  if (record_bytes > 0) put(kPageBytes);
   return space.fits(head_position);
 }
 
@@ -111,8 +113,8 @@ Status Journal::Impl::sync(Lsn lsn) {
     if (written) {
       durable = header.last_lsn;
       space.set_last_hash(header.hash);
-      // Frames are overwritten only when a durable frame says that they are not needed, so recovery can insist on
-      // everything above the trim point of the newest frame.
+      // Frames are overwritten only when a durable frame says that they are not needed, so recovery can
+      // insist on everything above the trim point of the newest frame.
       space.trim(header.trim_lsn);
       ++counters.frames;
       counters.bytes += header.frame_bytes;

@@ -54,11 +54,12 @@ class Journal {
 
   /// Recovers: reads the rings of the epoch's present members, finds the chain, repairs it on all of them,
   /// drops missing members, publishes a raised epoch, and then calls `replay(lsn, record)` in order for every
-  /// record above the trim point of the newest frame (at most `after`, what the index has; records up to `after` are
-  /// replayed for the deferred data in them).  So all that is replayed is durable on all current members, and the index may
-  /// flush meanwhile; the records of an interrupted open are replayed again by the next.  kCorrupt when a
-  /// record above `after` that was acknowledged cannot be had (names the LSNs), kIo; nothing has been written
-  /// then. With `read_only` nothing is written at all and the result only answers questions.
+  /// record above the trim point of the newest frame (at most `after`, what the index has; records up to
+  /// `after` are replayed for the deferred data in them).  So all that is replayed is durable on all current
+  /// members, and the index may flush meanwhile; the records of an interrupted open are replayed again by the
+  /// next.  kCorrupt when a record above `after` that was acknowledged cannot be had (names the LSNs), kIo;
+  /// nothing has been written then. With `read_only` nothing is written at all and the result only answers
+  /// questions.
   using Replay = std::function<Status(Lsn, std::string_view)>;
   static Result<std::unique_ptr<Journal>> open(Pool& pool, Lsn after, const Replay& replay,
                                                bool read_only = false);
@@ -78,7 +79,9 @@ class Journal {
   /// or the epoch could not be moved; then nothing is ever acknowledged again.
   Status sync(Lsn lsn);
 
-  /// Records up to `lsn` are not needed any more.  Never goes back.
+  /// Records up to `lsn` are not needed any more.  Never goes back.  Their room is free once a later frame,
+  /// which says so, is durable; an empty record makes one, and (where empty records are used
+  /// for nothing else) there is always room for it.
   void trim(Lsn lsn);
 
   /// The newest LSN appended / durable on all current members.

@@ -42,7 +42,7 @@ uint64_t RingFormat::max_frame_bytes() const {
 void seal_frame(const RingFormat& format, FrameHeader& header, std::span<uint8_t> frame) {
   const uint64_t bytes = frame_bytes_for(header.payload_bytes);
   CHECK(frame.size() >= bytes && header.first_lsn <= header.last_lsn &&
-        header.durable_lsn < header.first_lsn);
+        header.durable_lsn < header.first_lsn && header.trim_lsn <= header.durable_lsn);
   header.frame_bytes = static_cast<uint32_t>(bytes);
   const size_t used = kFrameHeaderBytes + header.payload_bytes;
   std::memset(frame.data() + used, 0, bytes - used);
@@ -85,7 +85,7 @@ Result<FrameHeader> decode_frame_header(const RingFormat& format, uint64_t ring_
       f.frame_bytes > format.max_frame_bytes() || ring_offset + f.frame_bytes > format.ring_bytes)
     return corrupt("impossible size");
   if (f.first_lsn == 0 || f.last_lsn < f.first_lsn || f.durable_lsn >= f.first_lsn ||
-      f.last_lsn - f.first_lsn + 1 != f.record_count ||
+      f.trim_lsn > f.durable_lsn || f.last_lsn - f.first_lsn + 1 != f.record_count ||
       uint64_t{f.record_count} * kRecordOverheadBytes > f.payload_bytes)
     return corrupt("impossible LSNs");
   FrameHeader header;

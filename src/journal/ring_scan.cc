@@ -11,6 +11,7 @@ namespace stavefs {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
+constexpr int kLoadAttempts = 4;
 constexpr uint64_t kSmallPieceBytes = uint64_t{64} << 10;
 
 /// A window that slides over the ring.
@@ -117,17 +118,20 @@ Result<RingScan> scan_ring(Pool& pool, const RingFile& ring, const RingFormat& f
 
 Status load_frame(Pool& pool, std::span<const RingFile> rings, uint64_t holders, const FrameHeader& header,
                   std::span<uint8_t> out) {
-  for (size_t i = 0; i < rings.size(); ++i) {
-    if ((holders >> i & 1) == 0 || !pool.usable(rings[i].slot)) continue;
-    IoRequest request{.file = rings[i].file.get(),
-                      .offset = header.ring_offset,
-                      .data = out.data(),
-                      .bytes = header.frame_bytes};
-    pool.engine().run({&request, 1});
-    pool.report(rings[i].slot, IoKind::kRead, request.error, "journal");
-    if (request.error != 0) continue;
-    if (verify_frame(header, out)) return ok();
-    pool.report_corrupt(rings[i].slot, "journal");
+  // Bits may flip on the way from the disk, too: another look at a copy that was right before is worth it.
+  for (int attempt = 0; attempt < kLoadAttempts; ++attempt) {
+    for (size_t i = 0; i < rings.size(); ++i) {
+      if ((holders >> i & 1) == 0 || !pool.usable(rings[i].slot)) continue;
+      IoRequest request{.file = rings[i].file.get(),
+                        .offset = header.ring_offset,
+                        .data = out.data(),
+                        .bytes = header.frame_bytes};
+      pool.engine().run({&request, 1});
+      pool.report(rings[i].slot, IoKind::kRead, request.error, "journal");
+      if (request.error != 0) continue;
+      if (verify_frame(header, out)) return ok();
+      pool.report_corrupt(rings[i].slot, "journal");
+    }
   }
   return Error(ErrorCode::kCorrupt, EIO,
                fmt::format("journal records {} to {} cannot be read from any copy", header.first_lsn.value,

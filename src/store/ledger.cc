@@ -293,11 +293,22 @@ void Ledger::update_trim() {
   if (upto.value > 0) journal_->trim(upto);
 }
 
+Status Ledger::write_out_index() {
+  TRY(fence_on(index_->flush()));
+  update_trim();
+  return ok();
+}
+
+Status Ledger::checkpoint() {
+  if (fenced()) return fenced_error();
+  const std::lock_guard lock(maintain_mutex_);
+  return write_out_index();
+}
+
 Status Ledger::relieve() {
   if (on_pressure_) on_pressure_();
   TRY(sync(head()));
-  TRY(fence_on(index_->flush()));
-  update_trim();
+  TRY(write_out_index());
   // Frames are given up when a durable frame says so: an empty record makes one.
   {
     const std::lock_guard lock(commit_mutex_);
@@ -364,10 +375,7 @@ Status Ledger::maintain() {
   const std::lock_guard lock(maintain_mutex_);
   update_trim();
   const Journal::Stats stats = journal_->stats();
-  if (stats.live_bytes > stats.ring_bytes / 4) {
-    TRY(fence_on(index_->flush()));
-    update_trim();
-  }
+  if (stats.live_bytes > stats.ring_bytes / 4) TRY(write_out_index());
   return recruit_members();
 }
 
@@ -375,8 +383,7 @@ Status Ledger::close() {
   if (fenced()) return fenced_error();
   const std::lock_guard lock(maintain_mutex_);
   TRY(sync(head()));
-  TRY(fence_on(index_->flush()));
-  update_trim();
+  TRY(write_out_index());
   return fence_on(journal_->mark_clean());
 }
 

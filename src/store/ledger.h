@@ -94,6 +94,8 @@ class Ledger {
   /// One round of upkeep: flushes the index when the ring fills, trims, finds new metadata members for lost
   /// ones.
   Status maintain();
+  /// Writes the index out and gives up the part of the journal that is not needed any more.
+  Status checkpoint();
   /// Syncs, flushes and marks the epoch clean.  Nothing may be committed afterwards.
   Status close();
 
@@ -108,6 +110,7 @@ class Ledger {
   Status load_counts();
   Status recruit_members();
   Status relieve();
+  Status write_out_index();
   void update_trim();
   Status fence_on(Status status);
   void encode_record(const Change& change);

@@ -223,6 +223,8 @@ bool Workload::sync_all() {
   return true;
 }
 
-bool Workload::upkeep() { return engine_.maintain().has_value(); }
+bool Workload::upkeep() {
+  return (rng_.one_in(2) ? engine_.ledger().checkpoint() : engine_.maintain()).has_value();
+}
 
 }  // namespace stavefs::crash

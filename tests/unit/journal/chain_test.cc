@@ -27,6 +27,12 @@ FrameHeader frame(uint64_t hash, uint64_t prev, uint64_t epoch, uint64_t first, 
   return h;
 }
 
+/// The same frame, written when all up to `lsn` was trimmed.
+FrameHeader trimmed(FrameHeader h, uint64_t lsn) {
+  h.trim_lsn = Lsn(lsn);
+  return h;
+}
+
 EpochRecord record(uint64_t epoch, uint64_t start, uint64_t hash) {
   EpochRecord r;
   r.epoch = Epoch(epoch);
@@ -64,7 +70,7 @@ const FrameHeader c = frame(3, 2, 1, 9, 9);
 
 TEST(Chain, EmptyRingsHaveAnEmptyChain) {
   EXPECT_EQ(choose({{}, {}}, record(1, 0, 0), 0), "0:");
-  EXPECT_EQ(choose({{}}, record(7, 30, 9), 30), "30:");
+  EXPECT_EQ(choose({{}}, record(7, 30, 0), 30), "30:") << "after an index that was ahead of its journal";
 }
 
 TEST(Chain, LongestOverAllRingsAndWhoHoldsWhat) {
@@ -84,18 +90,27 @@ TEST(Chain, HoleBelowAValidFrameIsLossAndNamed) {
   EXPECT_NE(message.find("records 1 to 5"), std::string::npos) << message;
 }
 
-TEST(Chain, HoleBelowWhatTheIndexHoldsDoesNotMatter) {
-  EXPECT_EQ(choose({{a, c}}, record(1, 0, 0), 8), "9: 3/1");
-  EXPECT_EQ(choose({{b, c}}, record(1, 0, 0), 5), "9: 2/1 3/1");
-  EXPECT_EQ(choose({{b, c}}, record(1, 0, 0), 7), "9: 2/1 3/1") << "a frame that is needed in part";
-  EXPECT_EQ(choose({{b, c}}, record(1, 0, 0), 4), "corrupt");
+TEST(Chain, HoleBelowWhatWasTrimmedDoesNotMatter) {
+  EXPECT_EQ(choose({{a, trimmed(c, 8)}}, record(1, 0, 0), 8), "9: 3/1");
+  EXPECT_EQ(choose({{b, trimmed(c, 5)}}, record(1, 0, 0), 5), "9: 2/1 3/1");
+  EXPECT_EQ(choose({{b, trimmed(c, 7)}}, record(1, 0, 0), 7), "9: 2/1 3/1")
+      << "a frame that is needed in part";
+  EXPECT_EQ(choose({{b, trimmed(c, 4)}}, record(1, 0, 0), 7), "corrupt");
+}
+
+TEST(Chain, IndexAheadOfTheTrimPointDoesNotExcuseAHole) {
+  // Records between the trim point and what the index has may hold data that is nowhere else.
+  EXPECT_EQ(choose({{a, trimmed(c, 5)}}, record(1, 0, 0), 8), "corrupt");
+  EXPECT_EQ(choose({{a, b, trimmed(c, 5)}}, record(1, 0, 0), 9), "9: 2/1 3/1");
+}
+
+TEST(Chain, TrimPointOfTheNewestFrameCounts) {
+  EXPECT_EQ(choose({{trimmed(b, 5), trimmed(c, 0)}}, record(1, 0, 0), 9), "corrupt");
 }
 
 TEST(Chain, TrimmedRecordsThatAnOldIndexAsksForAreNamedAsSuch) {
-  FrameHeader trimmed = c;
-  trimmed.trim_lsn = Lsn(8);
   std::string message;
-  EXPECT_EQ(choose({{trimmed}}, record(1, 0, 0), 3, &message), "corrupt");
+  EXPECT_EQ(choose({{trimmed(c, 8)}}, record(1, 0, 0), 3, &message), "corrupt");
   EXPECT_NE(message.find("older"), std::string::npos) << message;
 }
 
@@ -104,7 +119,11 @@ TEST(Chain, WhatAnOlderEpochWroteBeyondTheSplitIsDead) {
   const FrameHeader c2 = frame(13, 2, 2, 9, 12);
   EXPECT_EQ(choose({{a, b, c}, {a, b, c2}}, record(2, 8, 2), 0), "12: 1/3 2/3 13/2");
   EXPECT_EQ(choose({{a, b, c}, {a, b}}, record(2, 8, 2), 0), "8: 1/3 2/3");
-  EXPECT_EQ(choose({{a, b, c}}, record(2, 8, 2), 8), "8: 2/1") << "the last frame is where writing goes on";
+  EXPECT_EQ(choose({{trimmed(b, 5), c}}, record(2, 8, 2), 8), "8: 2/1");
+  FrameHeader all_trimmed = b;
+  all_trimmed.trim_lsn = Lsn(8);  // as if written later: nothing at all is needed
+  EXPECT_EQ(choose({{all_trimmed, c}}, record(2, 8, 2), 8), "8: 2/1")
+      << "writing goes on behind the last frame";
 }
 
 TEST(Chain, SameEpochNumberOfAnotherPublicationIsDead) {
@@ -119,11 +138,13 @@ TEST(Chain, EpochThatDoesNotJoinItsStartIsLoss) {
   EXPECT_EQ(choose({{a, b, stray}}, record(2, 8, 2), 8), "corrupt");
 }
 
-TEST(Chain, RecordsBelowTheStartMustBeThereUnlessTheIndexHasThem) {
-  EXPECT_EQ(choose({{a}}, record(2, 8, 2), 0), "corrupt");
-  EXPECT_EQ(choose({{a}}, record(2, 8, 2), 7), "corrupt");
-  EXPECT_EQ(choose({{a}}, record(2, 8, 2), 8), "8:");
-  EXPECT_EQ(choose({{}}, record(2, 8, 2), 8), "8:");
+TEST(Chain, RecordsBelowTheStartMustBeThere) {
+  EXPECT_EQ(choose({{b}}, record(2, 8, 2), 0), "corrupt");
+  EXPECT_EQ(choose({{trimmed(b, 5)}}, record(2, 8, 2), 5), "8: 2/1");
+  std::string message;
+  EXPECT_EQ(choose({{a}}, record(2, 8, 2), 8, &message), "corrupt")
+      << "the newest frame is never overwritten";
+  EXPECT_NE(message.find("record 8"), std::string::npos) << message;
 }
 
 TEST(Chain, SeveralEpochsAreOneHistory) {
@@ -132,9 +153,14 @@ TEST(Chain, SeveralEpochsAreOneHistory) {
   EXPECT_EQ(choose({{a, b, c, d, e}, {e, d, a}}, record(4, 10, 4), 0), "20: 1/3 2/1 4/3 5/3");
 }
 
-TEST(Chain, IndexAheadOfEverythingGoesOnBehindIt) {
-  EXPECT_EQ(choose({{a, b}}, record(1, 0, 0), 30), "30: 2/1");
-  EXPECT_EQ(choose({{}}, record(1, 0, 0), 30), "30:");
+TEST(Chain, IndexAheadOfEverythingGoesOnBehindItAndKeepsWhatIsThere) {
+  EXPECT_EQ(choose({{a, b}}, record(1, 0, 0), 30), "30: 1/1 2/1");
+  EXPECT_EQ(choose({{a, trimmed(b, 5)}}, record(1, 0, 0), 30), "30: 2/1");
+  // The next epoch began after 30, joined to b; an index that has less than 30 lacks what is nowhere.
+  const FrameHeader d = frame(4, 2, 2, 31, 31);
+  EXPECT_EQ(choose({{a, b, d}}, record(2, 30, 2), 30), "31: 1/1 2/1 4/1");
+  EXPECT_EQ(choose({{a, b}}, record(2, 30, 2), 30), "30: 1/1 2/1");
+  EXPECT_EQ(choose({{a, b, d}}, record(2, 30, 2), 29), "corrupt");
 }
 
 TEST(Chain, FrameThatWasNeverDurableEverywhereMayBeLostInAGap) {

@@ -31,7 +31,7 @@ using Records = std::map<uint64_t, std::string>;
 /// A replay that collects, and fails the test when records are out of order.
 inline Journal::Replay collect(Records& records) {
   return [&records](Lsn lsn, std::string_view record) {
-    EXPECT_TRUE(records.empty() || records.rbegin()->first + 1 == lsn.value) << "record " << lsn.value;
+    EXPECT_TRUE(records.empty() || records.rbegin()->first < lsn.value) << "record " << lsn.value;
     records[lsn.value] = std::string(record);
     return ok();
   };
@@ -40,7 +40,7 @@ inline Journal::Replay collect(Records& records) {
 /// A pool and its journal, opened together.
 struct OpenJournal {
   std::unique_ptr<Pool> pool;
-  std::unique_ptr<Journal> journal;
+  std::unique_ptr<Journal> journal;  // after `pool`: destroyed before it
   Records replayed;
 };
 
