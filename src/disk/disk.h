@@ -81,7 +81,8 @@ class Disk {
   virtual Status rename(std::string_view from, std::string_view to) = 0;
   /// Names (without the directory part) in `directory` ("" is the top); empty when the directory is missing.
   virtual Result<std::vector<std::string>> list(std::string_view directory) = 0;
-  /// Makes every creation, removal and rename in `directory` so far durable, the directory's own name included.
+  /// Makes every creation, removal and rename in `directory` so far durable, the directory's own name
+  /// included.
   virtual Status sync_names(std::string_view directory) = 0;
   virtual Result<DiskSpace> space() = 0;
   /// Where the disk is, for people.
@@ -97,11 +98,11 @@ enum class IoKind : uint8_t { kRead, kWrite, kSync };
 struct IoRequest {
   DiskFile* file = nullptr;
   IoKind kind = IoKind::kRead;
-  uint64_t offset = 0;            ///< bytes; a multiple of 4 KiB on a direct file
-  uint8_t* data = nullptr;        ///< read into, or written from
+  uint64_t offset = 0;      ///< bytes; a multiple of 4 KiB on a direct file
+  uint8_t* data = nullptr;  ///< read into, or written from
   uint32_t bytes = 0;
-  bool durable = false;           ///< kWrite: on stable media when it completes (RWF_DSYNC)
-  int error = 0;                  ///< result: 0, or a positive errno; a read past the end is EIO
+  bool durable = false;  ///< kWrite: on stable media when it completes (RWF_DSYNC)
+  int error = 0;         ///< result: 0, or a positive errno; a read past the end is EIO
 };
 
 /// Executes batches.  Requests of one batch may run and complete in any order; a kSync covers only writes

@@ -32,24 +32,25 @@ Status RingTables::attach(int index, io_uring* ring) {
   table.usable = false;
   table.free_slots.clear();
   // The kernel bounds a table by RLIMIT_NOFILE.
-  int file_slots = kFileSlots;
-  int rc = -EMFILE;
-  for (; rc == -EMFILE && file_slots >= kMinFileSlots; file_slots /= 2) {
-    rc = io_uring_register_files_sparse(ring, static_cast<unsigned>(kHeldSlots + file_slots));
-    if (rc == 0) break;
+  int slots = kSlots;
+  int rc = io_uring_register_files_sparse(ring, static_cast<unsigned>(slots + 1));
+  while (rc == -EMFILE && slots / 2 >= kMinSlots) {
+    slots /= 2;
+    rc = io_uring_register_files_sparse(ring, static_cast<unsigned>(slots + 1));
   }
   if (rc < 0) {
     // Registered files are an optimisation; the held lock is not.
     if (held_.empty()) return ok();
     return errno_error(-rc, "register the file table of a ring");
   }
-  for (size_t i = 0; i < held_.size(); ++i) {
-    if (const int e = update_slot(ring, static_cast<int>(i), held_[i].get()); e != 0) {
-      return errno_error(e, "hold a descriptor in a ring");
+  table.usable = true;
+  // Slot 0 stays empty, so that a slot is a positive number.
+  for (int slot = slots; slot > 0; --slot) table.free_slots.push_back(slot);
+  for (const OwnedFd& fd : held_) {
+    if (const int slot = fill_slot(table, fd.get()); slot < 0) {
+      return errno_error(-slot, "hold a descriptor in a ring");
     }
   }
-  table.usable = true;
-  for (int slot = kHeldSlots + file_slots; slot-- > kHeldSlots;) table.free_slots.push_back(slot);
   return ok();
 }
 
@@ -60,11 +61,11 @@ void RingTables::detach(int index) {
   table.usable = false;
 }
 
-int RingTables::register_file(Table& table, int fd) {
-  std::lock_guard lock(table.mutex);
-  if (!table.usable || table.free_slots.empty()) return -1;
+int RingTables::fill_slot(Table& table, int fd) {
+  if (!table.usable) return -EOPNOTSUPP;
+  if (table.free_slots.empty()) return -ENFILE;
   const int slot = table.free_slots.back();
-  if (update_slot(table.ring, slot, fd) != 0) return -1;
+  if (const int e = update_slot(table.ring, slot, fd); e != 0) return -e;
   table.free_slots.pop_back();
   return slot;
 }
@@ -79,10 +80,12 @@ int RingTables::slot_for(int index, PosixFile& file) {
   int& slot = slots.by_ring[static_cast<size_t>(index)];
   if (slot > 0) return slot;
   if (--slot > -kRegisterAtUse) return -1;
-  const int made = register_file(*tables_[static_cast<size_t>(index)], file.fd());
+  Table& table = *tables_[static_cast<size_t>(index)];
+  std::lock_guard lock(table.mutex);
+  const int made = fill_slot(table, file.fd());
   // A refusal is asked again only after as many further uses.
   slot = made > 0 ? made : 0;
-  return made;
+  return made > 0 ? made : -1;
 }
 
 void RingTables::release(const RingSlots& slots) {
@@ -97,15 +100,14 @@ void RingTables::release(const RingSlots& slots) {
 
 Status RingTables::hold(int descriptor) {
   std::lock_guard hold_lock(hold_mutex_);
-  if (held_.size() == kHeldSlots) return Error(ErrorCode::kInvalid, EINVAL, "too many held descriptors");
+  if (held_.size() == kMaxHeld) return Error(ErrorCode::kInvalid, EINVAL, "too many held descriptors");
   OwnedFd copy(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (copy.get() < 0) return errno_error(errno, "duplicate a descriptor to hold");
   for (const auto& table : tables_) {
     std::lock_guard lock(table->mutex);
     if (table->ring == nullptr) continue;
-    if (!table->usable) return Error(ErrorCode::kUnsupported, ENOTSUP, "a ring has no table of files");
-    if (const int e = update_slot(table->ring, static_cast<int>(held_.size()), copy.get()); e != 0) {
-      return errno_error(e, "hold a descriptor in a ring");
+    if (const int slot = fill_slot(*table, copy.get()); slot < 0) {
+      return errno_error(-slot, "hold a descriptor in a ring");
     }
   }
   held_.push_back(std::move(copy));

@@ -8,7 +8,8 @@
 // A slot pins the open file: it is emptied when the file is closed, from the closing thread, which the
 // kernel allows while another thread uses the ring.
 //
-// The first kHeldSlots slots are for descriptors that live as long as the ring, such as the pool's lock.
+// Held descriptors, such as the locks of a pool's disks, stand in slots of their own as long as the ring
+// lives.
 //
 // Threads: RingTables is self-synchronised, except that slot_for(ring, ...) is for the holder of that ring.
 
@@ -27,9 +28,9 @@ namespace stavefs {
 
 class RingTables : public std::enable_shared_from_this<RingTables> {
  public:
-  static constexpr int kHeldSlots = 4;
-  static constexpr int kFileSlots = 4096;  ///< fewer when RLIMIT_NOFILE is lower
-  static constexpr int kMinFileSlots = 16;
+  static constexpr int kMaxHeld = 1024;  ///< one lock for each disk of a large pool
+  static constexpr int kSlots = 4096;    ///< of one ring; fewer when RLIMIT_NOFILE is lower
+  static constexpr int kMinSlots = 16;
   static constexpr int kRegisterAtUse = 4;
 
   /// REQUIRES: 0 < rings <= RingSlots::kMaxRings; made by std::make_shared, so that no other object can get
@@ -46,7 +47,8 @@ class RingTables : public std::enable_shared_from_this<RingTables> {
   /// Empties the slots of a file that is being closed.
   void release(const RingSlots& slots);
 
-  /// Puts a duplicate of `descriptor` into every ring, present and future.  kUnsupported when a ring cannot.
+  /// Puts a duplicate of `descriptor` into every ring, present and future.  kUnsupported when a ring has no
+  /// table, kNoMemory when its table is full, kInvalid beyond kMaxHeld.
   Status hold(int descriptor);
 
  private:
@@ -58,7 +60,8 @@ class RingTables : public std::enable_shared_from_this<RingTables> {
     std::vector<int> free_slots;
   };
 
-  int register_file(Table& table, int fd);
+  /// Puts `fd` into a free slot.  > 0: the slot; otherwise minus an errno.  REQUIRES: table.mutex is held.
+  static int fill_slot(Table& table, int fd);
 
   std::vector<std::unique_ptr<Table>> tables_;
   std::mutex hold_mutex_;

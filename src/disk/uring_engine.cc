@@ -16,6 +16,8 @@ namespace stavefs {
 
 namespace {
 
+static_assert(kMaxUringRings == RingSlots::kMaxRings && kMaxHeldDescriptors == RingTables::kMaxHeld);
+
 class UringEngine final : public IoEngine {
  public:
   explicit UringEngine(const UringOptions& options)

@@ -17,6 +17,10 @@
 
 namespace stavefs {
 
+/// The most rings that an engine can have, and descriptors that it can hold.
+inline constexpr int kMaxUringRings = 32;
+inline constexpr int kMaxHeldDescriptors = 1024;
+
 struct UringOptions {
   int rings = 8;                 ///< batches that may run at once; further ones wait for a ring
   unsigned queue_entries = 256;  ///< submissions in flight in one ring; larger batches go in parts
@@ -25,7 +29,8 @@ struct UringOptions {
 /// kUnsupported when the kernel has no io_uring for us.
 Result<std::unique_ptr<IoEngine>> make_uring_engine(const UringOptions& options);
 
-/// Registers `descriptor` in all rings of an engine made by make_uring_engine (see above).
+/// Registers `descriptor` in all rings of an engine made by make_uring_engine (see above).  kInvalid when it
+/// holds kMaxHeldDescriptors already.
 Status hold_descriptor(IoEngine& engine, int descriptor);
 
 }  // namespace stavefs

@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "disk/posix_disk.h"
 #include "disk/uring_engine.h"
 #include "engine/engine.h"
+#include "store/space.h"
 
 namespace stavefs {
 namespace {
@@ -116,23 +116,16 @@ Status check_devices(const std::vector<Target>& targets, bool demo) {
   return ok();
 }
 
+/// What df will show as the size (store/space.h).
 uint64_t usable_bytes(const PoolConfig& config, const std::vector<uint64_t>& disk_bytes) {
-  // The largest number of groups g that can be placed on distinct disks: sum(min(segments, g)) >= n * g.
-  std::vector<uint64_t> segments;
-  for (const uint64_t bytes : disk_bytes) segments.push_back(bytes / config.segment_bytes);
-  uint64_t low = 0;
-  uint64_t high = std::accumulate(segments.begin(), segments.end(), uint64_t{0}) / config.geometry.total();
-  while (low < high) {
-    const uint64_t g = (low + high + 1) / 2;
-    uint64_t sum = 0;
-    for (const uint64_t n : segments) sum += std::min(n, g);
-    if (sum >= g * config.geometry.total()) {
-      low = g;
-    } else {
-      high = g - 1;
-    }
+  const size_t sets = (disk_bytes.size() + kMaxSetDisks - 1) / kMaxSetDisks;
+  std::vector<DiskRoom> rooms;
+  for (size_t i = 0; i < disk_bytes.size(); ++i) {
+    rooms.push_back({static_cast<uint16_t>(i * sets / disk_bytes.size()),
+                     static_cast<uint32_t>(disk_bytes[i] / config.segment_bytes)});
   }
-  return low * config.geometry.data * (config.segment_bytes - 2 * kRowBytes) / 10 * 9;
+  const uint64_t groups = groups_possible(config.geometry, rooms);
+  return (groups - groups_held_back(groups)) * group_data_bytes(config.geometry, config.segment_bytes);
 }
 
 }  // namespace

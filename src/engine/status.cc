@@ -16,6 +16,8 @@ std::string list_names(const std::vector<std::string>& names) {
   return text;
 }
 
+std::string count_groups(uint64_t n) { return std::to_string(n) + (n == 1 ? " group" : " groups"); }
+
 void judge(StatusReport& report, bool fenced) {
   std::vector<std::string> gone;
   std::vector<std::string> behind;
@@ -36,8 +38,8 @@ void judge(StatusReport& report, bool fenced) {
   } else if (report.space.lost_groups > 0) {
     report.verdict = "DAMAGED";
     report.exit_code = 3;
-    report.explanation = std::to_string(report.space.lost_groups) + " groups have fewer than " +
-                         std::to_string(report.geometry.data) + " readable shards; files in them give EIO.";
+    report.explanation = count_groups(report.space.lost_groups) + " of data cannot be read now: too few of " +
+                         "the shards are here; files in them give EIO.";
   } else if (!gone.empty()) {
     report.verdict = "DEGRADED";
     report.exit_code = 4;
@@ -47,8 +49,9 @@ void judge(StatusReport& report, bool fenced) {
   } else if (report.space.degraded_groups > 0 || !behind.empty()) {
     report.verdict = "DEGRADED";
     report.exit_code = 4;
-    report.explanation = "All disks are here, but " + std::to_string(report.space.degraded_groups) +
-                         " groups were written while some were not" +
+    report.explanation = "All disks are here, but " + count_groups(report.space.degraded_groups) +
+                         (report.space.degraded_groups == 1 ? " lacks" : " lack") +
+                         " shards that were written while some were not" +
                          (behind.empty() ? std::string() : "; behind: " + list_names(behind)) + ".";
   } else if (report.metadata_copies < report.metadata_copies_wanted) {
     report.verdict = "DEGRADED";

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +36,30 @@ bool eventually(Condition condition) {
 }
 
 std::string numbered(int i) { return std::string("f").append(std::to_string(i)); }
+
+/// Raises RLIMIT_NOFILE to `count` where it is lower; false when that is not allowed.
+bool allow_descriptors(rlim_t count) {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < count) return false;
+  if (limit.rlim_cur >= count) return true;
+  limit.rlim_cur = count;
+  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+/// Pages of the file's first `bytes` that are not yet written back; -1 where the kernel cannot tell
+/// (cachestat(2), Linux 6.5).
+int64_t unwritten_pages(const DiskFile& file, uint64_t bytes) {
+  constexpr long kCachestat = 451;
+  struct {
+    uint64_t offset, length;
+  } range{0, bytes};
+  struct {
+    uint64_t cached, dirty, writeback, evicted, recently_evicted;
+  } stat{};
+  const int fd = static_cast<const PosixFile&>(file).fd();
+  if (::syscall(kCachestat, fd, &range, &stat, 0) != 0) return -1;
+  return static_cast<int64_t>(stat.dirty + stat.writeback);
+}
 
 class UringEngineTest : public ::testing::Test {
  protected:
@@ -112,6 +137,34 @@ TEST_F(UringEngineTest, BatchOverDiskAndMemoryFilesystem) {
   }
 }
 
+// Goal: durable writes and syncs are no mere promises.  Method: the kernel's count of dirty pages of a
+// buffered file, which a plain write raises, is zero after a durable write and after a sync.
+TEST_F(UringEngineTest, DurableWriteAndSyncLeaveNoDirtyPage) {
+  constexpr uint32_t kBytes = 64 << 10;
+  const auto file = must_open(*disk_, "f", {.create = true});
+  EXPECT_OK(write(*engine_, *file, 0, pattern(1, kBytes)));
+  if (unwritten_pages(*file, kBytes) <= 0 || !uses_rings()) GTEST_SKIP() << "no dirty pages to be seen";
+  EXPECT_OK(sync(*engine_, *file));
+  EXPECT_EQ(unwritten_pages(*file, kBytes), 0);
+  for (uint64_t i = 0; i < 3 * RingTables::kRegisterAtUse; ++i) {  // by descriptor, then registered
+    EXPECT_OK(write(*engine_, *file, 0, pattern(i, kBytes), true));
+    EXPECT_EQ(unwritten_pages(*file, kBytes), 0);
+  }
+  AlignedBuffer buffer = aligned_copy(pattern(9, kBytes));
+  std::vector<IoRequest> batch;
+  for (uint32_t at = 0; at < kBytes; at += 4096) {  // longer than the queue
+    batch.push_back({.file = file.get(),
+                     .kind = IoKind::kWrite,
+                     .offset = at,
+                     .data = buffer.data() + at,
+                     .bytes = 4096,
+                     .durable = true});
+  }
+  engine_->run(batch);
+  for (const IoRequest& r : batch) EXPECT_EQ(r.error, 0);
+  EXPECT_EQ(unwritten_pages(*file, kBytes), 0);
+}
+
 // Goal: more batches at once than rings wait and finish.
 TEST_F(UringEngineTest, OneRingServesManyThreads) {
   const auto engine = make_engine(1);
@@ -138,7 +191,7 @@ TEST_F(UringEngineTest, RegisteredFileIsReleasedOnClose) {
   auto& slots = static_cast<PosixFile&>(*file).ring_slots();
   for (int i = 0; i < 2 * RingTables::kRegisterAtUse; ++i)
     EXPECT_OK(write(*engine_, *file, 0, "bytes", true));
-  EXPECT_GE(slots.by_ring[0], RingTables::kHeldSlots) << "the file was never registered";
+  EXPECT_GT(slots.by_ring[0], 0) << "the file was never registered";
   EXPECT_FALSE(is_closed("f"));
   file.reset();
   EXPECT_TRUE(eventually([&] { return is_closed("f"); }));
@@ -152,7 +205,7 @@ TEST_F(UringEngineTest, SlotsAreReused) {
   {
     const auto tables = std::make_shared<RingTables>(1);
     EXPECT_OK(tables->attach(0, &ring));
-    for (int i = 0; i < 3 * RingTables::kFileSlots; ++i) {
+    for (int i = 0; i < 3 * RingTables::kSlots; ++i) {
       const auto file = must_open(*disk_, "f", {.create = true});
       auto& posix = static_cast<PosixFile&>(*file);
       int slot = -1;
@@ -160,7 +213,7 @@ TEST_F(UringEngineTest, SlotsAreReused) {
         EXPECT_EQ(slot, -1) << "registered too early";
         slot = tables->slot_for(0, posix);
       }
-      ASSERT_GE(slot, RingTables::kHeldSlots) << "no slot left at file " << i;
+      ASSERT_GT(slot, 0) << "no slot left at file " << i;
       ASSERT_EQ(tables->slot_for(0, posix), slot);
     }
     tables->detach(0);
@@ -171,18 +224,11 @@ TEST_F(UringEngineTest, SlotsAreReused) {
 // Goal: with every slot taken further files still work, by their descriptors.
 TEST_F(UringEngineTest, FullTableIsNoError) {
   if (!uses_rings()) GTEST_SKIP() << "TMPDIR is a memory filesystem";
-  rlimit limit;
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
-  const auto wanted = static_cast<rlim_t>(RingTables::kFileSlots + 200);
-  if (limit.rlim_max < wanted) GTEST_SKIP() << "needs " << wanted << " descriptors";
-  if (limit.rlim_cur < wanted) {
-    limit.rlim_cur = wanted;
-    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
-  }
+  if (!allow_descriptors(RingTables::kSlots + 200)) GTEST_SKIP() << "too few descriptors are allowed";
   const auto engine = make_engine(1);
   std::vector<std::unique_ptr<DiskFile>> files;
   int by_descriptor = 0;
-  for (int i = 0; i < RingTables::kFileSlots + 50; ++i) {
+  for (int i = 0; i < RingTables::kSlots + 50; ++i) {
     files.push_back(must_open(*disk_, numbered(i % 7), {.create = true}));
     for (int use = 0; use < RingTables::kRegisterAtUse; ++use) {
       ASSERT_TRUE(sync(*engine, *files.back()));
@@ -299,10 +345,50 @@ TEST_F(UringEngineTest, ReadOnlyFileRefusesWritesAndSyncs) {
   }
 }
 
-TEST_F(UringEngineTest, OnlyFourDescriptorsAreHeld) {
+// Goal: as many locks as promised can be held, in rings made before and after, and one more is refused.
+TEST_F(UringEngineTest, HeldDescriptorsAreBounded) {
+  if (!allow_descriptors(RingTables::kMaxHeld + 200)) GTEST_SKIP() << "too few descriptors are allowed";
   const OwnedFd fd(::open(scratch_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  for (int i = 0; i < RingTables::kHeldSlots; ++i) EXPECT_OK(hold_descriptor(*engine_, fd.get()));
-  EXPECT_CODE(hold_descriptor(*engine_, fd.get()), ErrorCode::kInvalid);
+  io_uring early;
+  io_uring late;
+  ASSERT_EQ(io_uring_queue_init(4, &early, 0), 0);
+  ASSERT_EQ(io_uring_queue_init(4, &late, 0), 0);
+  {
+    const auto tables = std::make_shared<RingTables>(2);
+    EXPECT_OK(tables->attach(0, &early));
+    for (int i = 0; i < RingTables::kMaxHeld; ++i) EXPECT_OK(tables->hold(fd.get()));
+    EXPECT_CODE(tables->hold(fd.get()), ErrorCode::kInvalid);
+    EXPECT_OK(tables->attach(1, &late));
+    tables->detach(0);
+    tables->detach(1);
+  }
+  io_uring_queue_exit(&early);
+  io_uring_queue_exit(&late);
+}
+
+// Goal: a low limit of descriptors makes a small table, and the lock is held all the same.
+// Method: a child, since a hard limit cannot be raised again.
+TEST_F(UringEngineTest, LowDescriptorLimitStillHoldsTheLock) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const rlimit low{.rlim_cur = 64, .rlim_max = 64};
+    if (::setrlimit(RLIMIT_NOFILE, &low) != 0) ::_exit(1);
+    const auto engine = make_engine(2);
+    const auto lock = lock_posix_disk(*disk_, "lock");
+    if (!lock) ::_exit(2);
+    if (!hold_descriptor(*engine, *lock)) ::_exit(3);
+    ::close(*lock);
+    const auto file = must_open(*disk_, "f", {.create = true});
+    for (int i = 0; i < 2 * RingTables::kRegisterAtUse; ++i) {
+      if (!sync(*engine, *file)) ::_exit(4);
+    }
+    ::_exit(static_cast<PosixFile&>(*file).ring_slots().by_ring[0] > 0 || !uses_rings() ? 0 : 5);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace
