@@ -13,8 +13,9 @@
 // itself or knows that they are not there: FLUSH, LSEEK, FALLOCATE, COPY_FILE_RANGE, IOCTL, ACCESS, locks.
 // close() reports nothing; fsync() does.
 //
-// FORGET is passed on when the kernel drops an inode.  It is a hint: lookups are not counted, so that a
-// restarted daemon can go on with the same kernel connection.
+// FORGET is passed on when the kernel drops an inode; it ends those that have no name any more.  Lookups are
+// not counted: without names there are no new ones, and a restarted daemon can go on with the same kernel
+// connection.
 //
 // Threads: every handler may run on any worker at any time.
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -149,21 +150,43 @@ Result<KernelOptions> parse_options(const std::vector<std::string>& options) {
   return parsed;
 }
 
+namespace {
+
+/// True when the program behind a FUSE mount has died.  A plain stat(2) may be answered from what the kernel
+/// has kept.
+bool is_dead(const std::string& path) {
+  struct statx root = {};
+  return statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &root) != 0 &&
+         errno == ENOTCONN;
+}
+
+/// Absolute; without symlinks as far as the parent, because a dead root itself cannot be looked at.
+std::string absolute_path(const std::string& path) {
+  std::error_code failure;
+  std::filesystem::path absolute = std::filesystem::absolute(path, failure).lexically_normal();
+  if (!absolute.has_filename()) absolute = absolute.parent_path();
+  const std::filesystem::path parent = std::filesystem::canonical(absolute.parent_path(), failure);
+  return failure ? absolute.string() : (parent / absolute.filename()).string();
+}
+
+}  // namespace
+
 Result<std::string> prepare_mount_point(const std::string& path, const std::string& subtype) {
-  struct stat st = {};
-  if (stat(path.c_str(), &st) != 0 && errno == ENOTCONN) {
-    // realpath() fails on the dead root itself, so the mount is looked for under the path as given.
-    const std::string absolute =
-        path.starts_with('/') ? path : fmt::format("{}/{}", get_current_dir_name(), path);
-    const std::optional<MountEntry> dead = find_mount(absolute);
-    if (!dead || dead->type != "fuse." + subtype) {
-      return Error(ErrorCode::kBusy, EBUSY,
-                   fmt::format("mount point {} holds a FUSE mount whose program has died; run: umount {}",
-                               path, path));
+  std::string absolute = absolute_path(path);
+  if (const std::optional<MountEntry> there = find_mount(absolute);
+      there && there->type.starts_with("fuse")) {
+    if (is_dead(absolute) && there->type == "fuse." + subtype) {
+      log_warning("the mount at {} was left behind by a daemon that died: detached", absolute);
+      TRY(unmount(absolute, UnmountMode::kLazy));
+    } else if (is_dead(absolute)) {
+      return Error(
+          ErrorCode::kBusy, EBUSY,
+          fmt::format(
+              "mount point {} is busy: it holds a FUSE mount ({}) whose program has died; run: umount {}",
+              absolute, there->type, absolute));
     }
-    log_warning("the mount at {} was left behind by a daemon that died: detached", path);
-    TRY(unmount(absolute, UnmountMode::kLazy));
   }
+  struct stat st = {};
   if (stat(path.c_str(), &st) != 0) {
     if (errno != ENOENT) return errno_error(errno, "mount point " + path);
     return Error(ErrorCode::kNotFound, ENOENT,
@@ -174,7 +197,7 @@ Result<std::string> prepare_mount_point(const std::string& path, const std::stri
   }
   const std::unique_ptr<char, decltype(&free)> real(realpath(path.c_str(), nullptr), &free);
   if (!real) return errno_error(errno, "mount point " + path);
-  std::string absolute = real.get();
+  absolute = real.get();
   if (const std::optional<MountEntry> there = find_mount(absolute)) {
     return Error(ErrorCode::kBusy, EBUSY,
                  fmt::format("mount point {} is busy: {} ({}) is mounted there", absolute, there->source,

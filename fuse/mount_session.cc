@@ -1,5 +1,6 @@
 #include "fuse/mount_session.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
@@ -250,8 +251,8 @@ void MountSession::Impl::serve() {
 
 /// Asks through the kernel, as any program would, and then lets the caller know.
 void MountSession::Impl::wait_for_answer() {
-  struct stat root = {};
-  if (stat(path.c_str(), &root) != 0) {
+  struct statx root = {};
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &root) != 0) {
     log_info("{}", errno_error(errno, "the mount at " + path + " ended before it answered").to_text());
     return;
   }
@@ -292,6 +293,7 @@ Result<std::unique_ptr<MountSession>> MountSession::mount(FileSystem& fs, Buffer
   fuse_set_log_func(log_from_libfuse);
   ASSIGN_OR_RETURN(const KernelOptions kernel, kernel_options(options));
   auto impl = std::make_unique<Impl>(fs, buffers, options);
+  fs.hold_until_forgotten();
   ASSIGN_OR_RETURN(impl->path, prepare_mount_point(options.mountpoint, options.subtype));
   TRY(impl->start_session(kernel));
   TRY(impl->connect(kernel));

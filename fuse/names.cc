@@ -11,7 +11,11 @@ namespace {
 
 /// The kernel asks for "." and ".." of inodes that it only has a file handle of (NFS, open_by_handle_at).
 Result<Attributes> lookup_dots(FileSystem& fs, InodeId inode, std::string_view name) {
-  if (name == ".") return fs.getattr(inode);
+  if (name == ".") {
+    ASSIGN_OR_RETURN(const Attributes attributes, fs.getattr(inode));
+    if (attributes.nlink == 0) return posix_error(ESTALE);  // removed: only who has it open may go on
+    return attributes;
+  }
   std::optional<InodeId> parent;
   TRY(fs.readdir(inode, 0, [&parent](const DirectoryEntry& entry) {
     if (entry.name == "..") parent = entry.inode;

@@ -1,9 +1,11 @@
 #include "engine/engine.h"
 
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -16,6 +18,9 @@ namespace {
 constexpr size_t kMaxEvents = 256;
 constexpr auto kUpkeepInterval = std::chrono::seconds(1);
 constexpr const char* kLockFile = "lock";
+/// The rings of a killed daemon hold its locks until the kernel has ended their last write.
+constexpr auto kLockPatience = std::chrono::seconds(5);
+constexpr auto kLockRetry = std::chrono::milliseconds(20);
 
 /// Disks that carry a superblock of the pool; what is not one of them is left alone and noted in `skipped`.
 Result<std::vector<Pool::Attached>> attach_disks(const Engine::Options& options, IoEngine& io,
@@ -61,6 +66,19 @@ Result<std::vector<Pool::Attached>> attach_disks(const Engine::Options& options,
   return found;
 }
 
+/// kBusy when the lock is still taken at the deadline.
+Result<int> lock_disk(const Pool::Attached& attached, std::chrono::steady_clock::time_point deadline) {
+  for (;;) {
+    auto lock = lock_posix_disk(*attached.disk, kLockFile);
+    if (lock || lock.error().code() != ErrorCode::kBusy) return lock;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return Error(ErrorCode::kBusy, 0,
+                   "disk " + attached.path + " is in use by another daemon; nothing was changed");
+    }
+    std::this_thread::sleep_for(kLockRetry);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
@@ -75,8 +93,9 @@ Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
 
   std::vector<std::string> skipped;
   ASSIGN_OR_RETURN(std::vector<Pool::Attached> disks, attach_disks(options, *engine->own_io_, skipped));
+  const auto lock_deadline = std::chrono::steady_clock::now() + kLockPatience;
   for (const Pool::Attached& attached : disks) {
-    auto lock = lock_posix_disk(*attached.disk, kLockFile);
+    auto lock = lock_disk(attached, lock_deadline);
     if (!lock) {
       // A disk that cannot even be locked because it is broken is one of those that may be missing.
       if (lock.error().code() == ErrorCode::kBusy) return std::move(lock.error());
@@ -172,7 +191,12 @@ Engine::~Engine() {
   ledger_.reset();
   pool_.reset();
   own_io_.reset();
-  for (const int lock : locks_) ::close(lock);
+  for (const int lock : locks_) {
+    // Nothing is in flight any more, but the kernel takes the rings down, and with them their hold, only
+    // later.
+    (void)::flock(lock, LOCK_UN);
+    ::close(lock);
+  }
 }
 
 Status Engine::close() {

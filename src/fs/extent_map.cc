@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "index/keys.h"
 
 namespace stavefs {

@@ -94,7 +94,10 @@ class FileSystem {
   Status fsyncdir(InodeId directory);
   /// Everything is durable.
   Status sync();
-  /// The kernel has dropped its last reference.
+  /// The caller keeps inodes by number, as the kernel does: from now on one without a name stays usable until
+  /// forget(). Called before the first operation of such a caller.
+  void hold_until_forgotten();
+  /// Its caller has dropped its last reference.  For an inode that has names it means nothing.
   void forget(InodeId inode);
 
   // Buckets.

@@ -12,6 +12,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -97,6 +98,8 @@ struct FileSystem::Impl {
   Status drop_name(Operation& op, Inode& inode, TimeNs time);
   /// Erases everything about an inode.  REQUIRES: locked exclusively, nlink is 0.
   Status destroy(Operation& op, Inode& inode);
+  /// Destroys an orphan that nobody uses any more.  REQUIRES: locked exclusively.
+  void reap_if_unused(Inode& inode);
 
   // Sizes (setattr.cc).
   Result<Attributes> apply(InodeId inode, const AttributeChange& change, bool open);
@@ -110,8 +113,9 @@ struct FileSystem::Impl {
   NumberAllocator numbers;
   InodeCache inodes;
   FileDataManager data;
-  uint64_t dir_seed = 0;    // constant after load()
-  bool running = false;     // between open and close or abandon
+  uint64_t dir_seed = 0;                    // constant after load()
+  bool running = false;                     // between open and close or abandon
+  std::atomic<bool> forgets_follow{false};  // hold_until_forgotten() was called
   std::mutex rename_mutex;  // directories change their parents under it, so that a walk upwards stays true
 };
 

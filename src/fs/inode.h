@@ -78,7 +78,8 @@ class Inode : public std::enable_shared_from_this<Inode> {
   Lsn last_lsn;                   ///< newest change that touched this inode, or its directory's entries
   bool attributes_dirty = false;  ///< times or size changed in memory only; the next flush commits them
   bool deleted = false;           ///< its keys are gone; only open descriptors may still see it
-  bool orphan = false;            ///< nlink is 0 and key 'O' keeps it until the last close
+  bool orphan = false;            ///< nlink is 0 and key 'O' keeps it until the last close (and forget())
+  bool forgotten = false;         ///< forget() has come for an orphan that is still open
   int open_count = 0;
   std::unique_ptr<FileData> data;  ///< null until the first write or open of a regular file
 

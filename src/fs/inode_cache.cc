@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "base/check.h"
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "index/keys.h"
 
 namespace stavefs {
@@ -20,7 +20,8 @@ constexpr int kEvictionTries = 16;
 bool evictable(const InodeRef& inode) {
   if (inode.use_count() != 1) return false;
   const std::shared_lock lock(inode->mutex, std::try_to_lock);
-  return lock.owns_lock() && inode->open_count == 0 && inode->clean();
+  // An orphan waits for its end, which is found in the cache only.
+  return lock.owns_lock() && inode->open_count == 0 && !inode->orphan && inode->clean();
 }
 
 }  // namespace

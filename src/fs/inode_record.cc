@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "base/endian.h"
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "fs/inode.h"
 
 namespace stavefs {

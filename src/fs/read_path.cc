@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "fs/file_data_impl.h"
 
 namespace stavefs {

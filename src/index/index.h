@@ -74,6 +74,7 @@ class Index {
   /// The value, or nothing.
   Result<std::optional<std::string>> get(std::string_view key) const;
   /// Positioned at the first key >= `from`; sees everything applied before the call and nothing later.
+  /// REQUIRES: the index outlives the scan.
   Result<std::unique_ptr<IndexScan>> scan(std::string_view from, std::string_view to) const;
 
   /// Applies an encoded batch (IndexBatch) as of `lsn`.  In memory until a flush.
@@ -91,7 +92,8 @@ class Index {
   /// Copies all files to `slot` while work goes on; when it returns, the slot has everything and receives
   /// every further write.  The caller then makes it a member.
   Status add_copy(DiskSlot slot);
-  /// Stops using a copy.  Idempotent.
+  /// Stops using a copy.  Idempotent.  REQUIRES: the epoch does not name the slot any more.  Callbacks may
+  /// call it.
   void drop_copy(DiskSlot slot);
   std::vector<DiskSlot> copies() const;
 

@@ -16,8 +16,9 @@ namespace stavefs {
 /// Holds the gate until finish() (or destruction).  One thread.
 class MirrorSet::Change {
  public:
-  Change(MirrorSet& set, std::string what)
-      : set_(set), what_(std::move(what)), gate_(set.gate_), copies_(set.live_copies()) {}
+  /// `verb` and `object` ("write", "000012.sst") are for people.
+  Change(MirrorSet& set, std::string_view verb, std::string_view object)
+      : set_(set), verb_(verb), object_(object), gate_(set.gate_), copies_(set.live_copies()) {}
 
   /// The copies that have taken everything so far.
   const std::vector<CopyPtr>& copies() const { return copies_; }
@@ -36,7 +37,7 @@ class MirrorSet::Change {
     for (const CopyPtr& copy : targets) batch.push_back(request(copy));
     if (!batch.empty()) set_.options_.engine->run(batch);
     for (size_t i = 0; i < batch.size(); ++i)
-      if (batch[i].error != 0) fail(targets[i], batch[i].kind, errno_error(batch[i].error, what_));
+      if (batch[i].error != 0) fail(targets[i], batch[i].kind, errno_error(batch[i].error, what()));
   }
   void fail(const CopyPtr& copy, IoKind kind, Error error) {
     std::erase(copies_, copy);
@@ -50,22 +51,25 @@ class MirrorSet::Change {
     if (set_.is_fenced()) return set_.fenced_error();
     if (copies_.empty()) {
       for (const Failure& f : failures_)
-        if (set_.options_.report) set_.options_.report(f.copy->slot, f.kind, f.error.errno_value(), what_);
-      set_.fence(what_ + " failed on every copy");
+        if (set_.options_.report) set_.options_.report(f.copy->slot, f.kind, f.error.errno_value(), object_);
+      set_.fence(what() + " failed on every copy");
       return set_.fenced_error();
     }
-    for (const Failure& f : failures_) set_.give_up(f.copy, f.kind, f.error, what_);
+    for (const Failure& f : failures_) set_.give_up(f.copy, f.kind, f.error, object_);
     return set_.settle();
   }
 
  private:
+  std::string what() const { return std::string(verb_).append(" ").append(object_); }
+
   struct Failure {
     CopyPtr copy;
     IoKind kind;
     Error error;
   };
   MirrorSet& set_;
-  const std::string what_;
+  const std::string_view verb_;
+  const std::string object_;
   std::shared_lock<std::shared_mutex> gate_;
   std::vector<CopyPtr> copies_;
   std::vector<Failure> failures_;

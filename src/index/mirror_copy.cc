@@ -137,7 +137,7 @@ void MirrorSet::repair(const Repair& job) {
   if (outcome) {
     log_info("index: {} was written anew on slot {}", job.file->name, job.copy->slot.value);
   } else if (target_failed) {
-    give_up(job.copy, IoKind::kWrite, outcome.error(), fmt::format("rebuild of {}", job.file->name));
+    give_up(job.copy, IoKind::kWrite, outcome.error(), path(job.file->name));
   } else {
     log_error("index: {} cannot be rebuilt: {}", job.file->name, outcome.error().to_text());
   }

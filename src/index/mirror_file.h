@@ -33,7 +33,8 @@ struct MirrorCopy {
   const DiskSlot slot;
   Disk* const disk;
   State state;  ///< guarded by MirrorSet::mutex_
-  std::atomic<bool> read_failed{false};  ///< the last read that failed has not been followed by one that did not
+  std::atomic<bool> read_failed{
+      false};  ///< the last read that failed has not been followed by one that did not
 };
 
 /// One file, from its creation until its name goes; readers may outlive that.

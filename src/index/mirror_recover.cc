@@ -123,14 +123,14 @@ Status MirrorSet::list_copies(std::vector<std::string>& names) {
   for (const CopyPtr& copy : live_copies()) {
     Result<std::vector<std::string>> listed = copy->disk->list(options_.directory);
     if (!listed) {
-      lose(copy, IoKind::kRead, listed.error(), "list of the directory");
+      lose(copy, IoKind::kRead, listed.error(), options_.directory);
       continue;
     }
     for (std::string& name : *listed) {
       if (!name.ends_with(kTemporarySuffix)) {
         all.insert(std::move(name));
       } else if (!options_.read_only) {
-        if (Status s = remove_name(*copy, name); !s) lose(copy, IoKind::kWrite, s.error(), "remove " + name);
+        if (Status s = remove_name(*copy, name); !s) lose(copy, IoKind::kWrite, s.error(), path(name));
       }
     }
   }
@@ -149,7 +149,7 @@ Status MirrorSet::recover(std::span<const DiskSlot> members) {
     // Names that a killed process left in the host's memory only are about to be relied on.
     for (const CopyPtr& copy : live_copies())
       if (Status s = copy->disk->sync_names(options_.directory); !s)
-        lose(copy, IoKind::kSync, s.error(), "sync of the directory");
+        lose(copy, IoKind::kSync, s.error(), options_.directory);
   }
   if (is_fenced()) return fenced_error();
   if (live_copies().empty()) return Error(ErrorCode::kIo, EIO, "no copy of the index can be read");
@@ -211,7 +211,7 @@ Status MirrorSet::recover_file(const std::string& name) {
     // Made and never written to, or never synced: it was never there.
     if (!options_.read_only)
       for (const CopyPtr& copy : copies)
-        if (Status s = remove_name(*copy, name); !s) lose(copy, IoKind::kWrite, s.error(), "remove " + name);
+        if (Status s = remove_name(*copy, name); !s) lose(copy, IoKind::kWrite, s.error(), path(name));
     return ok();
   }
   const auto file = std::make_shared<MirrorFile>(name, scan.id);
@@ -232,7 +232,7 @@ Status MirrorSet::recover_file(const std::string& name) {
     if (installed)
       repaired_pages_ += scan.lacking[i];
     else if (target_failed)
-      lose(copies[i], IoKind::kWrite, installed.error(), "rebuild of " + name);
+      lose(copies[i], IoKind::kWrite, installed.error(), path(name));
     else
       log_error("index: {} cannot be rebuilt: {}", name, installed.error().to_text());
   }

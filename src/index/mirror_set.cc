@@ -65,7 +65,7 @@ void MirrorSet::give_up(const CopyPtr& copy, IoKind kind, const Error& error, st
     for (const CopyPtr& other : copies_) last &= other == copy || other->state != MirrorCopy::State::kLive;
     if (!last) copy->state = MirrorCopy::State::kFailing;
   }
-  log_error("index: copy on slot {} failed: {}: {}", copy->slot.value, what, error.to_text());
+  log_error("index: the copy on slot {} is given up: {}: {}", copy->slot.value, what, error.to_text());
   if (options_.report) options_.report(copy->slot, kind, error.errno_value(), what);
   if (last) {
     fence("the last copy failed");
@@ -144,7 +144,7 @@ Status MirrorSet::remove(std::string_view name) {
   if (options_.read_only) return Error(ErrorCode::kInvalid, EROFS, "the index is open for reading only");
   const FilePtr file = find(name);
   if (!file) return errno_error(ENOENT, std::string(name));
-  Change change(*this, fmt::format("remove {}", name));
+  Change change(*this, "remove", path(name));
   {
     std::lock_guard exclusive(file->exclusive);
     {
@@ -181,7 +181,7 @@ Status MirrorSet::rename(std::string_view from, std::string_view to) {
   TRY(writer.write_out(MirrorWriter::Durability::kBytes));
   TRY(writer.close());
 
-  Change change(*this, fmt::format("rename {} to {}", from, to));
+  Change change(*this, "rename", path(to));
   rename_on(change, reader->file_, file);
   return change.finish();
 }
@@ -224,7 +224,7 @@ Status MirrorSet::remove_name(const MirrorCopy& copy, std::string_view name) {
 Status MirrorSet::sync_names() {
   if (is_fenced()) return fenced_error();
   if (!names_dirty_.exchange(false)) return ok();
-  Change change(*this, "sync of the directory");
+  Change change(*this, "sync", options_.directory);
   change.on_each(IoKind::kSync,
                  [&](const CopyPtr& copy) { return copy->disk->sync_names(options_.directory); });
   return change.finish();

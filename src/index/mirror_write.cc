@@ -1,7 +1,5 @@
 // The writer of a mirrored file.
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -56,7 +54,7 @@ Status MirrorWriter::write_out(Durability durability) {
   // A write that is durable by itself takes one flush, a write and a sync may take two.
   const bool durable_write = sync && bytes_durable_;
 
-  MirrorSet::Change change(set_, fmt::format("write {}", file_->name));
+  MirrorSet::Change change(set_, sync ? "sync" : "write", set_.path(file_->name));
   if (!created_) open_on(change);
   if (!used_.empty()) write_on(change, durable_write);
   if (sync && !bytes_durable_) sync_on(change);

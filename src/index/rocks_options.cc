@@ -66,7 +66,9 @@ rocksdb::Options make_rocks_options(const RocksBudget& budget) {
   options.allow_fallocate = false;
   options.use_direct_reads = false;
   options.use_direct_io_for_flush_and_compaction = false;
-  options.max_manifest_file_size = uint64_t{32} << 20;
+  // Each edit is synced and so takes a page: this many bytes of edits are some 80 MiB to read at open.  It
+  // must stay above a manifest that was just written, which takes 200 bytes per table.
+  options.max_manifest_file_size = uint64_t{4} << 20;
   options.manifest_preallocation_size = 0;
 
   // An error is never waited out: the index is fenced.

@@ -4,6 +4,9 @@
 #include <bit>
 #include <cstring>
 
+#include "index/keys.h"
+#include "store/stripe_list.h"
+
 namespace stavefs {
 
 ChunkRescue::ChunkRescue(StoreContext& context, ShardChoice& choice, Group& group, const Chunk& chunk)
@@ -24,43 +27,54 @@ bool ChunkRescue::run(uint8_t* bytes) {
   const auto k = static_cast<size_t>(group_.geometry().data);
   const auto have = static_cast<size_t>(std::popcount(present_));
   if (have < k) return false;
-  for (size_t size = 0; size <= have - k; ++size) {
-    if (try_sets(size, 0, 0)) {
-      accuse(bytes);
-      std::memcpy(bytes, candidate_.data(), candidate_.size());
-      return true;
-    }
-    if (tries_ >= kMaxRescueTries) break;
-  }
-  return false;
+  const size_t most = have - k;
+  bool found = try_sets(0, 0, 0) || (most >= 1 && try_sets(1, 0, 0)) || (most >= 2 && by_record());
+  for (size_t size = 2; !found && size <= most && tries_ < kMaxRescueTries; ++size) found = try_sets(size, 0, 0);
+  if (!found) return false;
+  accuse(bytes);
+  std::memcpy(bytes, candidate_.data(), candidate_.size());
+  return true;
 }
 
 void ChunkRescue::read_all() {
   const ShardSet set = choice_.look(group_);
   doubtful_ = set.doubtful;
-  buffers_.resize(group_.total());
-  std::vector<SegmentFile> files;
-  std::vector<IoRequest> batch;
-  std::vector<uint32_t> shard_of;
+  const uint64_t read = choice_.read(group_, set.all() & ~zero_, row_offset(chunk_.address.row) + hull_.begin, hull_bytes(), buffers_);
+  present_ = zero_ | read;
   for (uint32_t shard = 0; shard < group_.total(); ++shard) {
-    const uint64_t bit = uint64_t{1} << shard;
-    if ((set.all() & bit) == 0 || (zero_ & bit) != 0) continue;
-    SegmentFile file = choice_.open(group_, shard);
-    if (file == nullptr) continue;
-    buffers_[shard] = context_.buffers.get(hull_bytes());
-    batch.push_back({.file = file.get(), .kind = IoKind::kRead, .offset = row_offset(chunk_.address.row) + hull_.begin,
-                     .data = buffers_[shard].data(), .bytes = hull_bytes()});
-    files.push_back(std::move(file));
-    shard_of.push_back(shard);
+    if ((read >> shard & 1) != 0) shards_[shard] = buffers_[shard].data();
   }
-  context_.pool.engine().run(batch);
-  present_ = zero_;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    choice_.note_read(group_, shard_of[i], batch[i]);
-    if (batch[i].error != 0) continue;
-    present_ |= uint64_t{1} << shard_of[i];
-    shards_[shard_of[i]] = batch[i].data;
+}
+
+std::optional<StripeRecord> ChunkRescue::find_record() {
+  const auto value = context_.ledger.get(keys::stripe(group_.id(), chunk_.address.row));
+  if (value && *value) {
+    auto record = StripeRecord::decode(**value, group_.geometry());
+    if (record) return std::move(*record);
   }
+  if (group_.state() != GroupState::kSealed) return std::nullopt;
+  const auto stripes = load_stripes(context_, choice_, group_);
+  if (!stripes) return std::nullopt;
+  const auto found = std::find_if(stripes->begin(), stripes->end(),
+                                  [&](const StripeEntry& entry) { return entry.row == chunk_.address.row; });
+  return found == stripes->end() ? std::nullopt : std::optional(found->record);
+}
+
+bool ChunkRescue::by_record() {
+  const auto record = find_record();
+  const uint32_t unit_bytes = chunk_.address.unit_bytes();
+  if (!record || record->unit_rows != chunk_.address.unit_rows || record->used_units != chunk_.address.used_units) {
+    return false;
+  }
+  std::vector<AlignedBuffer> units;
+  const uint64_t read = choice_.read(group_, present_ & ~zero_, row_offset(chunk_.address.row), unit_bytes, units);
+  uint64_t wrong = present_ & ~zero_;
+  for (uint32_t shard = 0; shard < group_.total(); ++shard) {
+    const bool right =
+        (read >> shard & 1) != 0 && xxh3_64(units[shard].data(), unit_bytes) == record->unit_checksums[shard];
+    if (right) wrong &= ~(uint64_t{1} << shard);
+  }
+  return wrong != 0 && decode(wrong);
 }
 
 void ChunkRescue::rank() {

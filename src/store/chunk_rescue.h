@@ -1,9 +1,12 @@
 // A chunk that does not match its checksum: finding shards that give the right bytes, and the ones that lie.
 //
 // Theory: the same rows of all k+m shards are read again.  If at most m of them are wrong, leaving exactly those out
-// makes the chunk decode to bytes that match.  Sets to leave out are tried by size, suspects first: what the chunk itself
-// lies on, then shards that are marked missing, then the rest.  At most kMaxRescueTries are tried, which covers
-// every set of every supported geometry up to 8+8 and all sets of up to 3 shards beyond.
+// makes the chunk decode to bytes that match.  Three ways to find them, in this order:
+//  1. leave out none (the first reading may have been hit on its way), then each one alone, suspects first: what the chunk
+//     itself lies on, then shards that are marked missing, then the rest;
+//  2. ask the stripe's record (in the index, or in the summary of a sealed group), which tells the checksum of each whole unit;
+//  3. when there is no record, leave out larger sets, by size, for at most kMaxRescueTries tries.  That covers every set of
+//     geometries up to 8+4 and 16+4.
 //
 // A shard left out is guilty when its bytes differ from what the accepted shards say they should be, at the positions that
 // the checksum has proven.
@@ -14,6 +17,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "codec/checksum.h"
@@ -22,7 +26,7 @@
 
 namespace stavefs {
 
-inline constexpr int kMaxRescueTries = 50000;
+inline constexpr int kMaxRescueTries = 8000;
 
 class ChunkRescue {
  public:
@@ -41,6 +45,8 @@ class ChunkRescue {
 
  private:
   void read_all();
+  bool by_record();
+  std::optional<StripeRecord> find_record();
   void rank();
   bool try_sets(size_t size, size_t from, uint64_t left_out);
   bool decode(uint64_t left_out);

@@ -47,4 +47,28 @@ void ShardChoice::note_corrupt(const Group& group, uint32_t shard, Row row) {
                                                " (group " + std::to_string(group.id().value) + ")");
 }
 
+uint64_t ShardChoice::read(Group& group, uint64_t shards, uint64_t offset, uint32_t bytes, std::vector<AlignedBuffer>& out) {
+  out.clear();
+  out.resize(group.total());
+  std::vector<SegmentFile> files;
+  std::vector<IoRequest> batch;
+  std::vector<uint32_t> shard_of;
+  for (uint32_t shard = 0; shard < group.total(); ++shard) {
+    if ((shards >> shard & 1) == 0) continue;
+    SegmentFile file = open(group, shard);
+    if (file == nullptr) continue;
+    out[shard] = context_.buffers.get(bytes);
+    batch.push_back({.file = file.get(), .kind = IoKind::kRead, .offset = offset, .data = out[shard].data(), .bytes = bytes});
+    files.push_back(std::move(file));
+    shard_of.push_back(shard);
+  }
+  context_.pool.engine().run(batch);
+  uint64_t good = 0;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    note_read(group, shard_of[i], batch[i]);
+    if (batch[i].error == 0) good |= uint64_t{1} << shard_of[i];
+  }
+  return good;
+}
+
 }  // namespace stavefs

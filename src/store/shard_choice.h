@@ -29,6 +29,10 @@ class ShardChoice {
   /// The file of a shard from look(); null when it cannot be opened, which has been reported.
   SegmentFile open(Group& group, uint32_t shard);
 
+  /// Reads the same `bytes` at `offset` of each of `shards` into `out` (one buffer a shard, empty where it failed to
+  /// open).  The mask of those that were read.
+  uint64_t read(Group& group, uint64_t shards, uint64_t offset, uint32_t bytes, std::vector<AlignedBuffer>& out);
+
   /// Disk health hears of an I/O: of every failure, and of the first success after one.
   void note_read(const Group& group, uint32_t shard, const IoRequest& request);
   void note_corrupt(const Group& group, uint32_t shard, Row row);

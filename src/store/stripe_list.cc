@@ -22,36 +22,11 @@ class SummaryReader {
   }
 
  private:
-  /// Reads `bytes` at `offset` of every shard in `shards` into `out`; the mask of those that could be read.
-  uint64_t read_each(uint64_t shards, uint64_t offset, uint32_t bytes, std::vector<AlignedBuffer>& out) {
-    out.clear();
-    out.resize(group_.total());
-    std::vector<SegmentFile> files;
-    std::vector<IoRequest> batch;
-    std::vector<uint32_t> shard_of;
-    for (uint32_t shard = 0; shard < group_.total(); ++shard) {
-      if ((shards >> shard & 1) == 0) continue;
-      SegmentFile file = choice_.open(group_, shard);
-      if (file == nullptr) continue;
-      out[shard] = context_.buffers.get(bytes);
-      batch.push_back({.file = file.get(), .kind = IoKind::kRead, .offset = offset, .data = out[shard].data(), .bytes = bytes});
-      files.push_back(std::move(file));
-      shard_of.push_back(shard);
-    }
-    context_.pool.engine().run(batch);
-    uint64_t good = 0;
-    for (size_t i = 0; i < batch.size(); ++i) {
-      choice_.note_read(group_, shard_of[i], batch[i]);
-      if (batch[i].error == 0) good |= uint64_t{1} << shard_of[i];
-    }
-    return good;
-  }
-
   void read_footers() {
     unit_sums_.resize(group_.total());
     std::vector<AlignedBuffer> pages;
     const Row row(footer_row(group_.rows()));
-    const uint64_t read = read_each(choice_.look(group_).all(), row_offset(row), kRowBytes, pages);
+    const uint64_t read = choice_.read(group_, choice_.look(group_).all(), row_offset(row), kRowBytes, pages);
     for (uint32_t shard = 0; shard < group_.total(); ++shard) {
       if ((read >> shard & 1) == 0) continue;
       auto footer = decode_footer(pages[shard].span().first(kRowBytes));
@@ -71,7 +46,7 @@ class SummaryReader {
     uint64_t present = 0;
     for (uint32_t unit = part.used_units; unit < k; ++unit) present |= uint64_t{1} << unit;
     std::vector<AlignedBuffer> units;
-    const uint64_t read = read_each(footers_ & ~present, row_offset(part.row), unit_bytes, units);
+    const uint64_t read = choice_.read(group_, footers_ & ~present, row_offset(part.row), unit_bytes, units);
     std::vector<const uint8_t*> shards(group_.total());
     for (uint32_t shard = 0; shard < group_.total(); ++shard) {
       if ((read >> shard & 1) == 0) continue;

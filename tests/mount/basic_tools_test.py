@@ -44,7 +44,7 @@ def fill(lane, sources, arguments):
     lane.run("cp", "-a", os.path.join(sources, "include"), bucket)
     lane.run("rsync", "-a", os.path.join(sources, "doc"), bucket)
     lane.run("cp", "-a", os.path.join(sources, "odd"), bucket)
-    lane.shell(f"cd {sources} && tar -cf - include | (mkdir {bucket}/tar && cd {bucket}/tar && tar -xpf -)")
+    lane.shell(f"cd {sources} && tar --format=posix -cf - include | (mkdir {bucket}/tar && cd {bucket}/tar && tar -xpf -)")
     use_git(lane, bucket)
     say(f"{arguments.small_files} files of 4 KiB")
     for i in range(arguments.small_files):

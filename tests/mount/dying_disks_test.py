@@ -69,7 +69,7 @@ def one_round(lane, number, arguments, source):
         time.sleep(0.5)
     lane.stop()
     for victim in victims:
-        lane.run("umount", disks.directories[victim])  # an empty directory stands in its place
+        lane.unmount_disk(disks.directories[victim])  # an empty directory stands in its place
     lane.start(name=name)
     verify()
     for victim in victims:

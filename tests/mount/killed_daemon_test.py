@@ -1,4 +1,4 @@
-"""kill -9 of the daemon in the middle of writing, alone and together with two disks.
+"""kill -9 of the daemon in the middle of writing: alone, together with two disks, and together with the power of all disks.
 
 Goal: what was fsynced is there and correct after the next mount; everything else is a whole prefix of what was written, or absent.
 Method: writers note on the host what they have synced, and only after the sync has returned.  Four kinds of them:
@@ -256,12 +256,18 @@ def crash_alone(lane, rounds):
     lane.stop()
 
 
-def crash_with_disks(lane, number):
-    name = f"loop{number}"
-    disks = lane.loop_disks(6, 2 * GIB, prefix=f"c{number}-")
+def loop_pool(lane, name):
+    disks = lane.loop_disks(6, 2 * GIB, prefix=f"{name}-")
     lane.create(disks, name=name)
     lane.start(name=name)
     os.mkdir(os.path.join(lane.mountpoint, "bucket"))
+    return disks
+
+
+def crash_with_disks(lane, number):
+    """Two disks die with the daemon, one after the other in any order; later they come back as they were."""
+    name = f"two{number}"
+    disks = loop_pool(lane, name)
     victims = lane.random.sample(range(6), 2)
 
     def die():
@@ -273,20 +279,51 @@ def crash_with_disks(lane, number):
         for thread in threads:
             thread.join()
 
-    notes = os.path.join(lane.work, f"loop-notes{number}")
+    notes = os.path.join(lane.work, f"{name}-notes")
     write_until_death(lane, number, notes, die)
     for victim in victims:
-        lane.run("umount", disks.directories[victim])
+        lane.unmount_disk(disks.directories[victim])
     lane.start(name=name)
     verify(lane, number, notes)
     Content("new", 10 * MIB).write(os.path.join(lane.mountpoint, "bucket", "new"))
     lane.stop()
-    # The two come back with what had reached them: they are stale and must not outvote anything.
+    # They have what had reached them: they are stale and must not outvote anything.
     for victim in victims:
-        lane.mount_loop(os.path.join(lane.work, f"c{number}-image{victim + 1}"), disks.directories[victim])
+        lane.mount_disk(disks.directories[victim])
     lane.start(name=name)
     verify(lane, number, notes)
     Content("new", 10 * MIB).verify(os.path.join(lane.mountpoint, "bucket", "new"))
+    lane.stop()
+
+
+def power_cut(lane, number):
+    """All disks lose what they had not flushed, at one moment; then two of them do not come back."""
+    name = f"power{number}"
+    disks = loop_pool(lane, name)
+    lost = lane.random.sample(range(6), 2)
+
+    def die():
+        say("power cut")
+        lane.freeze()
+        for directory in disks.directories:
+            lane.shut_down(directory)
+        lane.kill()
+
+    notes = os.path.join(lane.work, f"{name}-notes")
+    write_until_death(lane, number, notes, die)
+    for directory in disks.directories:
+        lane.unmount_disk(directory)
+    for number_of_disk, directory in enumerate(disks.directories):
+        if number_of_disk not in lost:
+            lane.mount_disk(directory)
+    say(f"without disks {[v + 1 for v in lost]}")
+    lane.start(name=name)
+    verify(lane, number, notes)
+    lane.stop()
+    for number_of_disk in lost:
+        lane.mount_disk(disks.directories[number_of_disk])
+    lane.start(name=name)
+    verify(lane, number, notes)
     lane.stop()
 
 
@@ -294,6 +331,7 @@ def test(lane, arguments):
     crash_alone(lane, arguments.rounds)
     for number in range(max(1, arguments.rounds // 2)):
         crash_with_disks(lane, number)
+        power_cut(lane, number)
 
 
 if "--writer" in sys.argv:

@@ -59,6 +59,7 @@ class Lane:
         self.random = random.Random(seed)
         self.work = tempfile.mkdtemp(prefix="stavefs-test.", dir=os.environ.get("STAVEFS_TEST_DIR"))
         self.cleanups = [] if keep else [lambda: shutil.rmtree(self.work, ignore_errors=True)]
+        self.devices = {}  # loop device of a directory
         self.daemon = None
         self.daemon_log = os.path.join(self.work, "daemon.log")
         self.mountpoint = os.path.join(self.work, "mnt")
@@ -132,13 +133,24 @@ class Lane:
     def mount_loop(self, image, directory):
         device = self.run("losetup", "-f", "--show", image, quiet=True).stdout.strip()
         self.cleanups.append(lambda: self.run("losetup", "-d", device, expect=None, quiet=True))
-        self.run("mount", "-t", "ext4", device, directory, quiet=True)
+        self.devices[directory] = device
+        self.mount_disk(directory)
         self.cleanups.append(lambda: self.run("umount", "-l", directory, expect=None, quiet=True))
+
+    def mount_disk(self, directory):
+        self.run("mount", "-t", "ext4", self.devices[directory], directory, quiet=True)
 
     def shut_down(self, directory):
         """The filesystem under a disk drops what it has not flushed and fails every request from now on."""
         say(f"disk {directory} dies")
         self.run("xfs_io", "-x", "-c", "shutdown", directory, quiet=True)
+
+    def unmount_disk(self, directory):
+        """The kernel takes the rings of a killed daemon down, and with them their files, a little later."""
+        deadline = time.monotonic() + 30
+        while self.run("umount", directory, expect=None, quiet=True).returncode != 0:
+            check(time.monotonic() < deadline, f"{directory} stays busy")
+            time.sleep(0.05)
 
     # The pool and its daemon.
 
@@ -154,13 +166,20 @@ class Lane:
             self.daemon = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log,
                                            stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
-        while not self.is_mounted():
+        while not self.answers():
             if self.daemon.poll() is not None:
                 code, self.daemon = self.daemon.returncode, None
                 raise Failure(f"mount ended with exit code {code}\n{self.log_tail()}")
             check(time.monotonic() < deadline, f"no mount after {START_SECONDS} s\n{self.log_tail()}")
             time.sleep(0.02)
-        os.stat(self.mountpoint)
+
+    def answers(self):
+        """A mount is there, and it is not one whose daemon has died (of which the kernel still knows the attributes)."""
+        try:
+            os.statvfs(self.mountpoint)
+        except OSError:
+            return False
+        return self.is_mounted()
 
     def is_mounted(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as table:
@@ -174,6 +193,10 @@ class Lane:
             code = self.daemon.wait(timeout=START_SECONDS)
             self.daemon = None
             check(code == 0, f"the daemon ended with exit code {code}\n{self.log_tail()}")
+
+    def freeze(self):
+        """The daemon stands still; what it has handed to the kernel goes on."""
+        self.daemon.send_signal(signal.SIGSTOP)
 
     def kill(self):
         say("kill -9 of the daemon")

@@ -49,7 +49,7 @@ class Table:
 
 def refuse_create(lane, table, disks, others):
     d = disks.directories
-    table.refused(USAGE, ["tank"], "creat", "tank", *d)
+    table.refused(USAGE, ["create"], "creat", "tank", *d)
     table.refused(USAGE, [], "create", "tank")
     table.refused(FAILED, ["nowhere"], "create", "tank", *d[:5], os.path.join(lane.work, "nowhere"))
     table.refused(USAGE, [d[0]], "create", "tank", *d[:5], d[0])

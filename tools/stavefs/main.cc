@@ -1,6 +1,7 @@
 // stavefs: the one binary.  `mount.stavefs` is a link to it.
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <sstream>
 
@@ -62,6 +63,8 @@ std::vector<std::string> split_commas(const std::vector<std::string>& lists) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A daemon that ends while it is being asked is an answer, not a death.
+  std::signal(SIGPIPE, SIG_IGN);
   const std::string self = argv[0] == nullptr ? "stavefs" : argv[0];
   if (self.ends_with("mount.stavefs")) return mount_helper(argc, argv);
 

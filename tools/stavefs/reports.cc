@@ -85,8 +85,9 @@ void print_status(const json& report) {
                 report["class"].get<std::string>().c_str(), bytes_text(space["total_bytes"]).c_str(),
                 bytes_text(space["free_bytes"]).c_str());
     if (space["degraded_groups"].get<uint64_t>() > 0) {
-      std::printf("  %llu groups (%s of data) lack a shard\n",
-                  static_cast<unsigned long long>(space["degraded_groups"].get<uint64_t>()),
+      const auto groups = space["degraded_groups"].get<uint64_t>();
+      std::printf("  %llu group%s (%s of data) cannot lose as many disks as the class allows\n",
+                  static_cast<unsigned long long>(groups), groups == 1 ? "" : "s",
                   bytes_text(space["degraded_bytes"]).c_str());
     }
   }
@@ -97,7 +98,7 @@ void print_status(const json& report) {
   const size_t first = events.size() > 5 ? events.size() - 5 : 0;
   if (!events.empty()) std::printf("\n  last events:\n");
   for (size_t i = first; i < events.size(); ++i) {
-    std::printf("  %s  %s\n", events[i]["time"].get<std::string>().c_str(),
+    std::printf("  %sZ  %s\n", events[i]["time"].get<std::string>().substr(0, 19).c_str(),
                 events[i]["text"].get<std::string>().c_str());
   }
 }

@@ -70,42 +70,36 @@ FsWorld::FsWorld(uint64_t seed, FileSystem::Options options)
 
 FsWorld::~FsWorld() { stop(false); }
 
-void FsWorld::mount() {
+Status FsWorld::try_mount() {
   std::vector<Pool::Attached> attached;
   for (int i = 0; i < kDisks; ++i)
     attached.push_back({std::make_unique<BorrowedDisk>(world_->disk(i)), "sim"});
   Pool::OpenOptions pool_options;
   pool_options.read_only = options_.read_only;
-  auto pool = Pool::open(std::move(attached), world_->engine(), *witness_, rng_, pool_options);
-  if (!pool) throw std::runtime_error("pool: " + text_of(pool));
-  pool_ = std::move(*pool);
+  ASSIGN_OR_RETURN(pool_, Pool::open(std::move(attached), world_->engine(), *witness_, rng_, pool_options));
   Ledger::Options ledger_options;
   ledger_options.read_only = options_.read_only;
   ledger_options.index_cache_bytes = 8u << 20;
   ledger_options.memtable_bytes = 4u << 20;
-  auto ledger = Ledger::open(*pool_, ledger_options);
-  if (!ledger) throw std::runtime_error("ledger: " + text_of(ledger));
-  ledger_ = std::move(*ledger);
+  ASSIGN_OR_RETURN(ledger_, Ledger::open(*pool_, ledger_options));
   store_ = std::make_unique<MemoryStore>(media_);
-  auto fs = FileSystem::open(*ledger_, *store_, buffers_, clock_, options_);
-  if (!fs) throw std::runtime_error("filesystem: " + text_of(fs));
-  fs_ = std::move(*fs);
+  ASSIGN_OR_RETURN(fs_, FileSystem::open(*ledger_, *store_, buffers_, clock_, options_));
+  return ok();
+}
+
+void FsWorld::mount() {
+  const Status mounted = try_mount();
+  if (!mounted && !world_->crashed()) throw std::runtime_error("mount: " + text_of(mounted));
 }
 
 void FsWorld::stop(bool clean) {
-  if (fs_ == nullptr) return;
-  if (clean) {
-    const Status closed = fs_->close();
-    EXPECT_TRUE(closed) << text_of(closed);
-  } else {
-    fs_->abandon();
-  }
+  Status closed;
+  if (fs_ != nullptr && clean) closed = fs_->close();
+  if (fs_ != nullptr) fs_->abandon();
   fs_.reset();
   store_.reset();
-  if (clean && !options_.read_only) {
-    const Status closed = ledger_->close();
-    EXPECT_TRUE(closed) << text_of(closed);
-  }
+  if (ledger_ != nullptr && clean && closed && !options_.read_only) closed = ledger_->close();
+  EXPECT_TRUE(closed || world_->crashed()) << text_of(closed);
   ledger_.reset();
   pool_.reset();
 }

@@ -53,11 +53,12 @@ class FsWorld {
   MemoryStore::Media& media() { return *media_; }
   sim::SimWorld& world() { return *world_; }
 
+  // Failures fail the test, but for those of a power cut on the way (world().crashed() then).
   void mount();
   void unmount();
   void remount() {
     unmount();
-    mount();
+    if (!world_->crashed()) mount();
   }
   /// Power fails and comes back.
   void crash(sim::CrashMode mode = sim::CrashMode::kDropAll);
@@ -88,6 +89,7 @@ class FsWorld {
     std::string name;
   };
   Result<Place> place(std::string_view path);
+  Status try_mount();
   void stop(bool clean);
 
   FileSystem::Options options_;

@@ -120,7 +120,8 @@ void MemoryStore::release(const Geometry&, uint64_t bytes) { reserved_ -= bytes;
 SpaceReport MemoryStore::space() const {
   SpaceReport report;
   report.total_bytes = report.raw_total_bytes = media_->capacity;
-  report.free_bytes = report.raw_free_bytes = media_->capacity - std::min(media_->capacity, used() + reserved_);
+  report.free_bytes = report.raw_free_bytes =
+      media_->capacity - std::min(media_->capacity, used() + reserved_);
   return report;
 }
 

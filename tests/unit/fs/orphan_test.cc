@@ -169,5 +169,52 @@ TEST(Orphan, RemovedBucketWithAnOpenFileInIt) {
   EXPECT_EQ(w.check_index(), "");
 }
 
+TEST(Orphan, ACallerThatKeepsNumbersLosesAnInode) {
+  // Goal: with a caller that forgets, an inode without a name stays until it is forgotten and closed, in
+  // either order. Method: unlink and rmdir; then all orders of release and forget; the index.
+  FsWorld w;
+  w.fs().hold_until_forgotten();
+  ASSERT_EQ(w.mkdir("b"), 0);
+  for (const bool release_first : {true, false}) {
+    const auto made = w.fs().create(w.at("b"), "f", 0644, w.caller);
+    ASSERT_TRUE(made);
+    ASSERT_EQ(w.write("b/f", "content"), 0);
+    ASSERT_EQ(w.unlink("b/f"), 0);
+    w.fs().forget(kRootInode);
+    if (release_first) {
+      w.fs().release_file(made->id);
+      EXPECT_EQ(w.fs().getattr(made->id)->nlink, 0u);
+      ASSERT_TRUE(w.fs().open_file(made->id, false, false)) << "looked up before the name went";
+      EXPECT_EQ(content(w, made->id, 7), "content");
+      w.fs().release_file(made->id);
+      w.fs().forget(made->id);
+    } else {
+      w.fs().forget(made->id);
+      EXPECT_EQ(content(w, made->id, 7), "content") << "still open";
+      w.fs().release_file(made->id);
+    }
+    EXPECT_EQ(error_of(w.fs().getattr(made->id)), ESTALE);
+    EXPECT_EQ(count_keys(w, "O"), 0u);
+  }
+  ASSERT_EQ(w.mkdir("b/d"), 0);
+  const InodeId directory = w.at("b/d");
+  ASSERT_EQ(w.rmdir("b/d"), 0);
+  EXPECT_EQ(w.fs().getattr(directory)->nlink, 0u);
+  w.fs().forget(directory);
+  EXPECT_EQ(error_of(w.fs().getattr(directory)), ESTALE);
+  // One that has names is not touched.
+  ASSERT_EQ(w.create("b/named"), 0);
+  const InodeId named = w.at("b/named");
+  w.fs().forget(named);
+  EXPECT_EQ(w.fs().getattr(named)->nlink, 1u);
+  // Nobody forgets before a crash: the next start reaps.
+  ASSERT_EQ(w.unlink("b/named"), 0);
+  EXPECT_EQ(count_keys(w, "O"), 1u);
+  ASSERT_TRUE(w.fs().sync());
+  w.crash();
+  EXPECT_EQ(count_keys(w, "O"), 0u);
+  EXPECT_EQ(w.check_index(), "");
+}
+
 }  // namespace
 }  // namespace stavefs::test

@@ -156,7 +156,8 @@ TEST(MirrorFault, SyncWaitsForACopyThatAnotherThreadGivesUp) {
   const auto set = *MirrorSet::open(std::move(options), slots({0, 1, 2}));
   bed.world().set_vanished(2, true);
   std::thread first([&] { write_file(*set, "first", "bytes"); });
-  while (!moving) std::this_thread::yield();
+  for (int i = 0; i < 1000 && !moving; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(moving);
   std::thread second([&] {
     write_file(*set, "second", "bytes");
     EXPECT_TRUE(moved);

@@ -39,6 +39,7 @@ StoreBed::StoreBed(StoreBed& other, uint64_t seed, sim::CrashMode mode)
       store_rng_(seed + 1),
       world_(other.world_->fork(seed, mode)),
       stored_(other.stored_),
+      history_(other.history_),
       next_inode_(other.next_inode_) {
   const auto value = other.witness_->load();
   if (value && *value) {
@@ -134,6 +135,7 @@ Status StoreBed::write(WriteSession& session, const std::vector<std::string>& pi
 Status StoreBed::commit(WriteSession& session, std::vector<Stored> pieces) {
   Change change;
   for (const Stored& stored : pieces) {
+    history_[keys::extent(stored.inode, stored.offset)] = stored;
     change.index().put(keys::extent(stored.inode, stored.offset), stored.extent.encode());
   }
   session.add_to(change);
@@ -197,6 +199,23 @@ void StoreBed::check_all(const char* when) {
   for (const Stored& stored : stored_) {
     const std::string fault = check(stored);
     ASSERT_EQ(fault, "") << when << ": " << stored.extent.to_text();
+  }
+}
+
+void StoreBed::adopt_index(Lsn durable) {
+  std::map<std::string, std::string> found;
+  for (auto& [key, value] : index_entries("X")) found[key] = value;
+  for (const Stored& stored : stored_) {
+    const auto it = found.find(keys::extent(stored.inode, stored.offset));
+    ASSERT_TRUE(stored.lsn > durable || it != found.end()) << "durable, but gone: " << stored.extent.to_text();
+  }
+  stored_.clear();
+  for (const auto& [key, value] : found) {
+    const auto known = history_.find(key);
+    ASSERT_TRUE(known != history_.end()) << "an extent that nobody wrote";
+    ASSERT_EQ(value, known->second.extent.encode());
+    stored_.push_back(known->second);
+    stored_.back().lsn = durable;
   }
 }
 

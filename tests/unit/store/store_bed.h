@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -96,10 +97,9 @@ class StoreBed {
   /// Checks everything in the model.
   void check_all(const char* when);
 
-  /// Of the model, keeps what commits up to `durable` brought.  (Dropping is not undone: a dropped extent may live on.)
-  void forget_after(Lsn durable) {
-    std::erase_if(stored_, [&](const Stored& s) { return s.lsn > durable; });
-  }
+  /// Makes the index's extents the model: after a crash, what is there must be right, byte for byte.  A failure when one of
+  /// them was never written, or one of the model committed at or before `durable` (and not dropped) is not there.
+  void adopt_index(Lsn durable);
 
   /// Where the unit of `shard` of a stripe lies: disk, file, offset.  disk is -1 for an unplaced shard.
   struct Place {
@@ -114,7 +114,7 @@ class StoreBed {
   uint64_t checksum_errors();
 
   DiskSlot slot(int disk) const { return DiskSlot(static_cast<uint16_t>(disk)); }
-  /// All groups named by the model, and of the index.
+  /// All groups named by the model.
   std::set<GroupId> groups() const;
   std::vector<std::pair<std::string, std::string>> index_entries(const std::string& prefix);
 
@@ -130,6 +130,7 @@ class StoreBed {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Store> store_;
   std::vector<Stored> stored_;
+  std::map<std::string, Stored> history_;  // everything ever committed or about to be, by key
   uint64_t next_inode_ = 100;
 };
 

@@ -113,6 +113,7 @@ TEST_P(StoreReadWrite, AnyDisksWithinTheParityMayVanishWhileMounted) {
 }
 
 TEST_P(StoreReadWrite, RottenUnitsAreDecodedAroundAndNeverReturned) {
+  int refused = 0;
   for (uint64_t seed = 6; seed < 9; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     StoreBed bed(seed, options());
@@ -156,12 +157,14 @@ TEST_P(StoreReadWrite, RottenUnitsAreDecodedAroundAndNeverReturned) {
         ASSERT_TRUE(right);
         ASSERT_GT(bed.checksum_errors(), errors);
         ASSERT_GT(bed.checksum_errors(bed.place(a, at / a.unit_bytes()).disk), 0u) << "the guilty one was not told of";
-      } else if (one_bit) {
-        ASSERT_TRUE(!status || right);
       } else {
-        ASSERT_FALSE(status);
-        ASSERT_EQ(status.error().code(), ErrorCode::kCorrupt);
-        ASSERT_EQ(status.error().errno_value(), EIO);
+        // A chunk of a few bytes may decode right by chance.
+        ASSERT_TRUE(!status || right);
+        if (!status) {
+          ASSERT_EQ(status.error().code(), ErrorCode::kCorrupt);
+          ASSERT_EQ(status.error().errno_value(), EIO);
+          ++refused;
+        }
       }
       for (const auto& [shard, bytes] : before) {
         const auto place = bed.place(a, shard);
@@ -170,6 +173,7 @@ TEST_P(StoreReadWrite, RottenUnitsAreDecodedAroundAndNeverReturned) {
     }
     ASSERT_NO_FATAL_FAILURE(bed.check_all("restored"));
   }
+  EXPECT_GT(refused, 0) << "damage beyond the parity was never met";
 }
 
 TEST(StoreRead, OnlyTheGuiltyShardIsAccused) {
