@@ -214,9 +214,9 @@ Result<int> open_fuse_device() {
                  "/dev/fuse is not there: the kernel has no FUSE; load it with: modprobe fuse");
   }
   if (errno == EACCES || errno == EPERM) {
-    return Error(
-        ErrorCode::kNoPermission, errno,
-        "/dev/fuse may not be opened; in a container, start it with: --device /dev/fuse --cap-add SYS_ADMIN");
+    return Error(ErrorCode::kNoPermission, errno,
+                 "/dev/fuse may not be opened: it should have mode 0666, and a container needs --device "
+                 "/dev/fuse --cap-add SYS_ADMIN");
   }
   return errno_error(errno, "open /dev/fuse");
 }

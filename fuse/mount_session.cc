@@ -165,7 +165,9 @@ Status MountSession::Impl::start_session(const KernelOptions& kernel) {
                                     "default_permissions"};
   if (kernel.allow_other) words.insert(words.end(), {"-o", "allow_other"});
   if (kernel.debug) words.emplace_back("-d");
-  for (const std::string& word : kernel.words) words.insert(words.end(), {"-o", word});
+  if (geteuid() != 0) {  // as root mount(2) gets them from connect()
+    for (const std::string& word : kernel.words) words.insert(words.end(), {"-o", word});
+  }
   FuseArguments arguments(words);
 
   fuse_lowlevel_ops operations = {};

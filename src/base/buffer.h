@@ -1,7 +1,8 @@
 // Memory for I/O: aligned, reused, bounded.
 //
 // First touch of fresh anonymous pages costs more than coding them, so buffers come from a pool and go back
-// to it.  A buffer is a multiple of 4 KiB and aligned to 4 KiB, which satisfies O_DIRECT on every host filesystem.
+// to it.  A buffer is a multiple of 4 KiB and aligned to 4 KiB, which satisfies O_DIRECT on every host
+// filesystem.
 //
 // Threads: BufferPool is self-synchronised; an AlignedBuffer has one owner.
 

@@ -10,8 +10,8 @@ namespace stavefs {
 
 }  // namespace stavefs
 
-#define CHECK(condition)                                                          \
-  do {                                                                            \
-    if (!(condition)) [[unlikely]]                                                \
-      ::stavefs::check_failed(#condition, __FILE__, __LINE__);                    \
+#define CHECK(condition)                                       \
+  do {                                                         \
+    if (!(condition)) [[unlikely]]                             \
+      ::stavefs::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)

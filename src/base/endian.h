@@ -26,7 +26,7 @@ class LittleEndian {
  public:
   constexpr LittleEndian() = default;
   LittleEndian(T v) { std::memcpy(bytes_.data(), &v, sizeof v); }  // NOLINT: implicit by intent
-  operator T() const {                                              // NOLINT: implicit by intent
+  operator T() const {                                             // NOLINT: implicit by intent
     T v;
     std::memcpy(&v, bytes_.data(), sizeof v);
     return v;

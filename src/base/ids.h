@@ -52,7 +52,5 @@ inline constexpr InodeId kRootInode{1};
 
 template <class Tag, class Rep>
 struct std::hash<stavefs::StrongId<Tag, Rep>> {
-  size_t operator()(stavefs::StrongId<Tag, Rep> id) const noexcept {
-    return std::hash<Rep>{}(id.value);
-  }
+  size_t operator()(stavefs::StrongId<Tag, Rep> id) const noexcept { return std::hash<Rep>{}(id.value); }
 };

@@ -20,20 +20,20 @@ namespace stavefs {
 
 /// What a caller can decide on.  A code stands here only because some caller branches on it.
 enum class ErrorCode : uint8_t {
-  kIo,           ///< a device or the kernel refused an I/O
-  kCorrupt,      ///< bytes were read but their checksum or structure is wrong
-  kNotFound,     ///< the named thing does not exist
-  kExists,       ///< the named thing is already there
-  kInvalid,      ///< the request makes no sense as given (usage)
-  kNoSpace,      ///< no room left
-  kBusy,         ///< in use by somebody else; may go later
-  kNoMemory,     ///< memory or descriptors are exhausted
-  kNoPermission, ///< the caller is not allowed to
-  kUnsupported,  ///< this build, format or host filesystem cannot do it
-  kForeign,      ///< belongs to another pool
-  kDegraded,     ///< too few members are there to go on safely
-  kFenced,       ///< this process has stopped writing to protect the pool
-  kPosix,        ///< a plain POSIX outcome; only the errno matters
+  kIo,            ///< a device or the kernel refused an I/O
+  kCorrupt,       ///< bytes were read but their checksum or structure is wrong
+  kNotFound,      ///< the named thing does not exist
+  kExists,        ///< the named thing is already there
+  kInvalid,       ///< the request makes no sense as given (usage)
+  kNoSpace,       ///< no room left
+  kBusy,          ///< in use by somebody else; may go later
+  kNoMemory,      ///< memory or descriptors are exhausted
+  kNoPermission,  ///< the caller is not allowed to
+  kUnsupported,   ///< this build, format or host filesystem cannot do it
+  kForeign,       ///< belongs to another pool
+  kDegraded,      ///< too few members are there to go on safely
+  kFenced,        ///< this process has stopped writing to protect the pool
+  kPosix,         ///< a plain POSIX outcome; only the errno matters
 };
 
 /// Name of a code, e.g. "corrupt".
@@ -71,8 +71,7 @@ Error errno_error(int errno_value, std::string what,
                   std::source_location where = std::source_location::current());
 
 /// A bare POSIX outcome such as ENOTEMPTY, without a sentence.
-inline Error posix_error(int errno_value,
-                         std::source_location where = std::source_location::current()) {
+inline Error posix_error(int errno_value, std::source_location where = std::source_location::current()) {
   return Error(ErrorCode::kPosix, errno_value, std::string(), where);
 }
 
@@ -96,15 +95,15 @@ inline Status ok() { return {}; }
 #define STAVEFS_CONCAT(a, b) STAVEFS_CONCAT_INNER(a, b)
 
 /// Returns the Error of `expr` from the enclosing function, if it has one.
-#define TRY(expr)                                                        \
-  do {                                                                   \
-    if (auto try_result = (expr); !try_result) [[unlikely]]              \
-      return ::stavefs::Error(std::move(try_result.error()));            \
+#define TRY(expr)                                             \
+  do {                                                        \
+    if (auto try_result = (expr); !try_result) [[unlikely]]   \
+      return ::stavefs::Error(std::move(try_result.error())); \
   } while (false)
 
 /// ASSIGN_OR_RETURN(auto x, f()): x = value of f(), or returns its Error.
-#define ASSIGN_OR_RETURN(decl, expr)                                             \
-  auto STAVEFS_CONCAT(result_, __LINE__) = (expr);                               \
-  if (!STAVEFS_CONCAT(result_, __LINE__)) [[unlikely]]                           \
+#define ASSIGN_OR_RETURN(decl, expr)                                               \
+  auto STAVEFS_CONCAT(result_, __LINE__) = (expr);                                 \
+  if (!STAVEFS_CONCAT(result_, __LINE__)) [[unlikely]]                             \
     return ::stavefs::Error(std::move(STAVEFS_CONCAT(result_, __LINE__).error())); \
   decl = std::move(*STAVEFS_CONCAT(result_, __LINE__))

@@ -67,6 +67,18 @@ Result<BucketPolicy> policy_from(const json& body, BucketPolicy policy) {
   return policy;
 }
 
+/// What mkdir(2) at the top of the mount would refuse with less of an explanation.
+Status check_bucket_name(const std::string& name) {
+  constexpr size_t kMaxNameBytes = 255;
+  if (!name.empty() && name.size() <= kMaxNameBytes && name[0] != '.' &&
+      name.find_first_of(std::string("/\0", 2)) == std::string::npos) {
+    return ok();
+  }
+  return Error(ErrorCode::kInvalid, EINVAL,
+               "a bucket's name has 1 to " + std::to_string(kMaxNameBytes) +
+                   " bytes, no \"/\", and does not start with \".\"");
+}
+
 /// A class must fit on the pool's disks, and may not ask for more copies of metadata than the pool keeps.
 Status check_policy(const BucketPolicy& policy, const Pool& pool) {
   int disks = 0;
@@ -142,7 +154,10 @@ httplib::Server::Handler ControlServer::guarded(Handler handler) {
 void ControlServer::add_routes() {
   server_.Get("/v1/alive", [this](const Request&, Response& response) {
     const std::lock_guard lock(end_mutex_);
-    reply(response, {{"output_version", kOutputVersion}, {"alive", true}, {"failure", failure_}});
+    reply(response, {{"output_version", kOutputVersion},
+                     {"alive", true},
+                     {"mount_point", mount_point_},
+                     {"failure", failure_}});
     told_ = !failure_.empty();
     told_changed_.notify_all();
   });
@@ -180,25 +195,28 @@ void ControlServer::add_bucket_routes() {
                 for (const BucketInfo& bucket : *buckets) list.push_back(to_json(bucket));
                 reply(response, {{"output_version", kOutputVersion}, {"buckets", std::move(list)}});
               }));
-  server_.Post(
-      "/v1/buckets", guarded([this](Engine& engine, const Request& request, Response& response) {
-        const json body = json::parse(request.body, nullptr, false);
-        if (!body.is_object() || !body.contains("name") || !body["name"].is_string()) {
-          return reply_error(response, Error(ErrorCode::kInvalid, EINVAL, "the request has no bucket name"));
-        }
-        const PoolConfig& config = engine.pool().config();
-        auto policy = policy_from(body, {config.geometry, config.checksum});
-        if (!policy) return reply_error(response, policy.error());
-        if (auto fits = check_policy(*policy, engine.pool()); !fits)
-          return reply_error(response, fits.error());
-        auto made = engine.fs().create_bucket(body["name"].get<std::string>(), *policy, 0755, Caller{});
-        if (!made) return reply_error(response, made.error());
-        root_changed_(made->name);
-        if (auto synced = engine.ledger().sync_all(); !synced) return reply_error(response, synced.error());
-        json answer = to_json(*made);
-        answer["output_version"] = kOutputVersion;
-        reply(response, answer);
-      }));
+  server_.Post("/v1/buckets", guarded([this](Engine& engine, const Request& request, Response& response) {
+                 const json body = json::parse(request.body, nullptr, false);
+                 if (!body.is_object() || !body.contains("name") || !body["name"].is_string()) {
+                   return reply_error(response,
+                                      Error(ErrorCode::kInvalid, EINVAL, "the request has no bucket name"));
+                 }
+                 const auto name = body["name"].get<std::string>();
+                 if (auto good = check_bucket_name(name); !good) return reply_error(response, good.error());
+                 const PoolConfig& config = engine.pool().config();
+                 auto policy = policy_from(body, {config.geometry, config.checksum});
+                 if (!policy) return reply_error(response, policy.error());
+                 if (auto fits = check_policy(*policy, engine.pool()); !fits)
+                   return reply_error(response, fits.error());
+                 auto made = engine.fs().create_bucket(name, *policy, 0755, Caller{});
+                 if (!made) return reply_error(response, made.error());
+                 root_changed_(made->name);
+                 if (auto synced = engine.ledger().sync_all(); !synced)
+                   return reply_error(response, synced.error());
+                 json answer = to_json(*made);
+                 answer["output_version"] = kOutputVersion;
+                 reply(response, answer);
+               }));
   server_.Delete(R"(/v1/buckets/([\s\S]+))",
                  guarded([this](Engine& engine, const Request& request, Response& response) {
                    const std::string name = request.matches[1].str();

@@ -1,7 +1,7 @@
 // The control API of a mounted pool: HTTP/JSON on RUN/POOL.sock.
 //
-//   GET    /v1/alive               {alive, failure}: answers until the daemon has let go of the disks;
-//                                  `failure` says what went wrong while it did
+//   GET    /v1/alive               {alive, mount_point, failure}: answers until the daemon has let go of the
+//                                  disks; `failure` says what went wrong while it did
 //   GET    /v1/status              StatusReport
 //   GET    /v1/buckets             {buckets: [...]}
 //   POST   /v1/buckets             {name, class?, checksum?} -> the bucket

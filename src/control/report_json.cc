@@ -142,20 +142,24 @@ json to_json(const FileLayout& layout, const Store& store, const Pool& pool) {
   json group_list = json::array();
   for (auto& [id, group] : groups) group_list.push_back(std::move(group));
   const Attributes& attributes = layout.attributes;
-  return {{"output_version", kOutputVersion},
-          {"inode", attributes.id.value},
-          {"mode", attributes.mode},
-          {"size", attributes.size},
-          {"links", attributes.nlink},
-          {"modified", rfc3339(attributes.mtime)},
-          {"bucket", layout.bucket.name},
-          {"class", layout.bucket.policy.geometry.to_text()},
-          {"checksum", to_string(layout.bucket.policy.checksum)},
-          {"inline_bytes", layout.inline_bytes},
-          {"dirty_bytes", layout.dirty_bytes},
-          {"health", degraded ? "degraded" : "ok"},
-          {"extents", std::move(extents)},
-          {"groups", std::move(group_list)}};
+  json out = {{"output_version", kOutputVersion},
+              {"inode", attributes.id.value},
+              {"mode", attributes.mode},
+              {"size", attributes.size},
+              {"links", attributes.nlink},
+              {"modified", rfc3339(attributes.mtime)},
+              {"inline_bytes", layout.inline_bytes},
+              {"dirty_bytes", layout.dirty_bytes},
+              {"health", degraded ? "degraded" : "ok"},
+              {"extents", std::move(extents)},
+              {"groups", std::move(group_list)},
+              {"bucket", nullptr}};
+  // The root is in no bucket.
+  if (layout.bucket.name.empty()) return out;
+  out["bucket"] = layout.bucket.name;
+  out["class"] = layout.bucket.policy.geometry.to_text();
+  out["checksum"] = to_string(layout.bucket.policy.checksum);
+  return out;
 }
 
 }  // namespace stavefs

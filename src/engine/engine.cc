@@ -174,7 +174,11 @@ Result<std::unique_ptr<Engine>> Engine::assemble(std::unique_ptr<Engine> engine,
   fs_options.default_policy = {engine->pool_->config().geometry, engine->pool_->config().checksum};
   ASSIGN_OR_RETURN(engine->fs_, FileSystem::open(*engine->ledger_, *engine->store_, *engine->buffers_,
                                                  *engine->clock_, fs_options));
-  if (engine->background_) engine->thread_ = std::thread([self] { self->run_background(); });
+  if (engine->background_) {
+    engine->thread_ = std::thread([self] { self->repeat("upkeep", [self] { return self->upkeep(); }); });
+    engine->recruiter_ = std::thread(
+        [self] { self->repeat("re-mirroring the metadata", [self] { return self->ledger_->recruit(); }); });
+  }
   return engine;
 }
 
@@ -185,6 +189,7 @@ Engine::~Engine() {
     wake_.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  if (recruiter_.joinable()) recruiter_.join();
   if (fs_ && !closed_) fs_->abandon();
   fs_.reset();
   store_.reset();
@@ -206,6 +211,7 @@ Status Engine::close() {
     wake_.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  if (recruiter_.joinable()) recruiter_.join();
   closed_ = true;
   TRY(fs_->close());
   TRY(store_->maintain());
@@ -213,23 +219,28 @@ Status Engine::close() {
 }
 
 Status Engine::maintain() {
+  TRY(upkeep());
+  return ledger_->recruit();
+}
+
+Status Engine::upkeep() {
   pool_->probe_disks();
   TRY(ledger_->sync_all());
   TRY(ledger_->maintain());
   return store_->maintain();
 }
 
-void Engine::run_background() {
+void Engine::repeat(const char* what, const std::function<Status()>& work) {
   bool reported = false;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     wake_.wait_for(lock, kUpkeepInterval);
     if (stopping_) break;
     lock.unlock();
-    const Status done = maintain();
+    const Status done = work();
     if (!done && !reported) {
       reported = true;
-      add_event("error", "upkeep failed: " + done.error().to_text());
+      add_event("error", std::string(what) + " failed: " + done.error().to_text());
     } else if (done) {
       reported = false;
     }

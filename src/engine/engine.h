@@ -4,8 +4,9 @@
 // the background thread.  Stop is the reverse.  The lock on each disk is registered in the rings, so that it
 // outlives a killed process until its last write has landed.
 //
-// The background thread does upkeep: probes the disks, maintains ledger and store, once a second or when
-// asked.
+// Two background threads: one does upkeep (probes the disks, maintains ledger and store) once a second or
+// when a disk fails; the other finds new homes for lost metadata copies, which takes as long as copying the
+// index.
 //
 // Threads: open and close from one thread; the accessors' objects are self-synchronised.
 
@@ -114,13 +115,15 @@ class Engine {
 
   StatusReport status() const;
   void add_event(std::string severity, std::string text);
-  /// One round of upkeep, as the background thread does it.
+  /// One round of what the background threads do.
   Status maintain();
 
  private:
   Engine() = default;
   static Result<std::unique_ptr<Engine>> assemble(std::unique_ptr<Engine> engine, Environment environment);
-  void run_background();
+  Status upkeep();
+  /// Calls `work` once a second, or when woken, until the engine stops.
+  void repeat(const char* what, const std::function<Status()>& work);
 
   std::vector<int> locks_;  // descriptors; closed last
   std::unique_ptr<Clock> own_clock_;
@@ -142,6 +145,7 @@ class Engine {
   bool stopping_ = false;
   std::deque<Event> events_;
   std::thread thread_;
+  std::thread recruiter_;
 };
 
 /// What `stavefs create` needs to know.

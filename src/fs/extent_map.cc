@@ -1,11 +1,12 @@
 #include "fs/extent_map.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 
-#include <fmt/format.h>
 #include "index/keys.h"
 
 namespace stavefs {

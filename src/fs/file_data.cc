@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -194,6 +195,12 @@ Result<bool> FileDataManager::truncate(Inode& inode, uint64_t size, Change& chan
 }
 Status FileDataManager::remove_all(Inode& inode, Change& change) { return impl_->remove_all(inode, change); }
 void FileDataManager::committed(Inode& inode, Lsn lsn) { impl_->committed(inode, lsn); }
+
+void FileDataManager::aborted(Inode& inode) {
+  if (inode.data == nullptr) return;
+  const auto pending = std::exchange(inode.data->pending_, FileData::Pending::kNothing);
+  if (pending == FileData::Pending::kLogged) inode.stored_size = inode.data->claimed_from_;
+}
 
 uint64_t FileDataManager::dirty_bytes() const { return impl_->dirty_bytes.load(std::memory_order_relaxed); }
 

@@ -70,10 +70,12 @@ class FileData {
 
  private:
   friend class FileDataManager;
-  enum class Pending : uint8_t { kNothing, kCut, kLogged };
+  enum class Pending : uint8_t { kNothing, kCut, kLogged, kRemoved };
   Pending pending_ =
       Pending::kNothing;  ///< what the change being built did: committed() and logged() finish it
-  bool queued_ = false;   ///< the manager's queue has, or is just taking, this inode
+  uint64_t claimed_from_ =
+      0;                 ///< stored_size before the change being built claimed more; aborted() returns to it
+  bool queued_ = false;  ///< the manager's queue has, or is just taking, this inode
   int64_t queued_since_ns_ = 0;
   uint64_t counted_ = 0;         ///< this inode's part of the manager's dirty_bytes()
   std::shared_ptr<Chunk> tail_;  ///< where small and contiguous writes are appended
@@ -135,12 +137,16 @@ class FileDataManager {
   /// commit call committed(). REQUIRES: inode locked exclusively, regular file.
   Result<bool> truncate(Inode& inode, uint64_t size, Change& change);
   /// Adds the removal of all extents and deferred data of an inode that goes away and of its bytes from the
-  /// bucket's usage, drops its dirty data.  The record and the file count are the caller's.  Memory is
-  /// changed at once: nothing may fail between this call and the commit.  After the commit call committed().
-  /// Does nothing to what is not a regular file. REQUIRES: inode locked exclusively.
+  /// bucket's usage.  The record and the file count are the caller's.  Memory (dirty data too) goes with
+  /// committed(), after the commit.  Does nothing to what is not a regular file. REQUIRES: inode locked
+  /// exclusively until committed() or aborted().
   Status remove_all(Inode& inode, Change& change);
-  /// Bookkeeping of deferred data superseded by a committed change of truncate() or remove_all().
+  /// The change of truncate() or remove_all() has LSN `lsn`.  REQUIRES: as there, still locked.
   void committed(Inode& inode, Lsn lsn);
+  /// The change that log_dirty() or remove_all() added to is not going to be committed.  REQUIRES: as there,
+  /// still locked.  (After truncate() has changed the size there is no way back: nothing but the commit may
+  /// follow, and its failure fences the pool.)
+  void aborted(Inode& inode);
 
   /// Bytes of files that are not in a stripe yet.
   uint64_t dirty_bytes() const;

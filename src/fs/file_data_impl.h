@@ -31,6 +31,8 @@ inline constexpr uint64_t kMaxChunkBytes = uint64_t{1} << 20;
 /// A job's change takes at most about this part of the journal, at an estimate of bytes for each piece.
 inline constexpr uint64_t kRingParts = 16;
 inline constexpr uint64_t kChangeBytesPerPiece = 512;
+/// Extents with longer checksums make longer changes, and cutting an extent copies its checksums.
+inline size_t checksum_weight(ChecksumKind kind) { return checksum_bytes(kind) / 8; }
 /// Inodes in one flush.
 inline constexpr size_t kMaxCaptureInodes = 4096;
 /// Pieces handed to the store in one call.
@@ -120,6 +122,7 @@ struct FileDataManager::Impl {
   Result<bool> truncate(Inode& inode, uint64_t size, Change& change);
   Status shrink(Inode& inode, uint64_t size, Change& change);
   Status remove_all(Inode& inode, Change& change);
+  void forget_content(Inode& inode);
   void committed(Inode& inode, Lsn lsn);
 
   // One job (flush_job.cc).
@@ -135,7 +138,8 @@ struct FileDataManager::Impl {
   Status prepare(Captured& captured, Change& change);
   Status replace_extents(Captured& captured, Change& change);
   void settle(Captured& captured, Lsn lsn);
-  void give_back(Captured& captured, const Error& error);
+  /// `error`: what the inode's users are told; null when it is tried again at once.
+  void give_back(Captured& captured, const Error* error);
 
   // Choosing (flusher.cc).
   Status flush(const InodeRef& inode);
@@ -176,7 +180,8 @@ struct FileDataManager::Impl {
   std::set<uint64_t> active_jobs;
   uint64_t next_job = 1;
   uint64_t failed_jobs = 0;
-  std::optional<Error> last_failure;  ///< of the newest ended job
+  std::optional<Error> last_failure;    ///< of the newest ended job
+  std::optional<Error> newest_failure;  ///< of the newest job that failed; a later success does not clear it
   int64_t backoff_ns = 0;
   int64_t backoff_until_ns = 0;
   bool stopping = false;

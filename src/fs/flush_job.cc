@@ -155,6 +155,7 @@ void FileDataManager::Impl::end_job(FlushJob& job, const Status& status) {
     if (!status) {
       ++failed_jobs;
       last_failure = status.error();
+      newest_failure = status.error();
       backoff_ns = std::clamp(backoff_ns * 2, kFirstBackoffNs, kMaxBackoffNs);
       backoff_until_ns = clock.monotonic_ns() + backoff_ns;
     } else if (did_something) {
@@ -190,7 +191,8 @@ bool FileDataManager::Impl::capture(Inode& inode, FlushJob& job) {
   in_flight.fetch_add(held, std::memory_order_relaxed);
   job.memory += held;
   job.bytes += captured.bytes;
-  job.weight += 1 + captured.pieces.size() + (captured.to_inline ? kInlineBytes / kChangeBytesPerPiece : 0);
+  job.weight += 1 + captured.pieces.size() * checksum_weight(captured.policy.checksum) +
+                (captured.to_inline ? kInlineBytes / kChangeBytesPerPiece : 0);
   job.inodes.push_back(std::move(captured));
   return true;
 }
@@ -200,12 +202,28 @@ Status FileDataManager::Impl::run(FlushJob& job) {
             [](const Captured& a, const Captured& b) { return a.inode->id < b.inode->id; });
   Status status = write_stripes(job);
   if (status) status = commit(job);
-  if (!status) {
-    log_warning("flush of {} files failed: {}", job.inodes.size(), status.error().to_text());
-    for (Captured& captured : job.inodes) give_back(captured, status.error());
+  if (status) {
+    end_job(job, status);
+    return status;
   }
-  end_job(job, status);
-  return status;
+  log_warning("flush of {} files failed: {}", job.inodes.size(), status.error().to_text());
+  const bool alone = job.inodes.size() == 1 || ledger.fenced();
+  std::vector<InodeRef> inodes;
+  for (Captured& captured : job.inodes) {
+    if (!alone) inodes.push_back(captured.inode);
+    give_back(captured, alone ? &status.error() : nullptr);
+  }
+  if (alone) {
+    end_job(job, status);
+    return status;
+  }
+  // One file that cannot be flushed must not hold back, or be blamed on, the others.
+  end_job(job, ok());
+  Status worst = ok();
+  for (const InodeRef& inode : inodes) {
+    if (Status single = flush(inode); !single) worst = std::move(single);
+  }
+  return worst;
 }
 
 Status FileDataManager::Impl::write_stripes(FlushJob& job) {
@@ -231,6 +249,7 @@ Status FileDataManager::Impl::commit(FlushJob& job) {
     for (const Captured& c : job.inodes) all.push_back(c.inode.get());
     const InodeLocks locks(std::move(all));
     Change change;
+    change.set_retryable();
     for (const auto& [key, session] : job.sessions) session->add_to(change);
     bool any = false;
     for (Captured& captured : job.inodes) {
@@ -337,7 +356,7 @@ void FileDataManager::Impl::settle(Captured& c, Lsn lsn) {
   if (!inode.deleted && (!data.dirty.empty() || inode.attributes_dirty)) enqueue(inode);
 }
 
-void FileDataManager::Impl::give_back(Captured& c, const Error& error) {
+void FileDataManager::Impl::give_back(Captured& c, const Error* error) {
   Inode& inode = *c.inode;
   const std::unique_lock lock(inode.mutex);
   FileData& data = *inode.data;
@@ -348,8 +367,10 @@ void FileDataManager::Impl::give_back(Captured& c, const Error& error) {
   data.flush_running = false;
   data.tail_.reset();
   account(data);
-  data.failure = error;
-  data.failure_told = false;
+  if (error != nullptr) {
+    data.failure = *error;
+    data.failure_told = false;
+  }
   if (!inode.deleted && (!data.dirty.empty() || inode.attributes_dirty)) enqueue(inode);
 }
 

@@ -55,8 +55,10 @@ bool FileDataManager::Impl::flush_batch(int64_t before_ns, Status* status) {
     FileData& data = ensure(*inode);
     data.queued_ = false;
     if (data.flush_running) continue;  // the end of that flush queues it again
-    const bool fits = job.bytes + data.dirty.bytes() <= options.max_capture_bytes &&
-                      job.weight + data.dirty.pieces().size() <= max_pieces;
+    const bool fits =
+        job.bytes + data.dirty.bytes() <= options.max_capture_bytes &&
+        job.weight + data.dirty.pieces().size() * checksum_weight(policy_of(inode->record.bucket).checksum) <=
+            max_pieces;
     if (!fits && !job.inodes.empty()) {
       data.queued_ = true;
       data.queued_since_ns_ = since_ns;
@@ -105,7 +107,7 @@ Status FileDataManager::Impl::flush_all() {
   }
   {
     const std::lock_guard lock(mutex);
-    if (failed_jobs != failed_before && last_failure) return *last_failure;
+    if (failed_jobs != failed_before && newest_failure) return *newest_failure;
   }
   return ledger.sync_all();
 }
@@ -142,7 +144,8 @@ void FileDataManager::Impl::kick() { work.notify_one(); }
 void FileDataManager::Impl::pressure() {
   const int64_t before = clock.monotonic_ns();
   Status status;
-  while (flush_batch(before, &status) && status) {
+  // The flushes take room themselves: the caller makes some of it free before it comes back.
+  while (ledger.has_room_for_change() && flush_batch(before, &status) && status) {
   }
   wait_for_jobs(kPressureWait);
 }

@@ -29,6 +29,7 @@ bool FileDataManager::Impl::log_dirty(Inode& inode, Change& change) {
   }
   if (change.data().empty() && inode.record.size == inode.stored_size) return true;
   data.pending_ = FileData::Pending::kLogged;
+  data.claimed_from_ = inode.stored_size;
   claim_size(inode, change);
   return true;
 }

@@ -1,12 +1,13 @@
 #include "fs/inode_cache.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <list>
 #include <mutex>
 #include <unordered_map>
 
 #include "base/check.h"
-#include <fmt/format.h>
 #include "index/keys.h"
 
 namespace stavefs {

@@ -3,10 +3,11 @@
 // A version byte, a byte of presence bits, then numbers as varints.  Times are kept as mtime and three
 // differences to it, because the four of most files are close together.
 
+#include <fmt/format.h>
+
 #include <cerrno>
 
 #include "base/endian.h"
-#include <fmt/format.h>
 #include "fs/inode.h"
 
 namespace stavefs {

@@ -61,6 +61,7 @@ Status Operation::commit() {
 void Operation::restore() {
   for (const Edit& edit : edits_) {
     Inode& inode = *edit.inode;
+    if (edit.data_logged || edit.data_changed) data_.aborted(inode);
     if (edit.added) {
       inode.deleted = true;
       inodes_.erase(inode.id);

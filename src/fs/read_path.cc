@@ -4,10 +4,11 @@
 // of their groups. The store is read after the lock is gone; chunks do not change and pinned segments are not
 // reused, so what is read is the file as of the lock.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
-#include <fmt/format.h>
 #include "fs/file_data_impl.h"
 
 namespace stavefs {

@@ -44,6 +44,7 @@ Result<bool> FileDataManager::Impl::truncate(Inode& inode, uint64_t size, Change
       if (!add_deferred(inode, size, change, &any)) return false;
       data.pending_ = FileData::Pending::kCut;
       if (any) data.pending_ = FileData::Pending::kLogged;
+      data.claimed_from_ = size;
       if (!data.deferred.empty()) change.discard(inode.id, size);
     }
     data.dirty.erase(size, kToEnd);
@@ -76,19 +77,22 @@ Status FileDataManager::Impl::remove_all(Inode& inode, Change& change) {
   if (inode.stored_size > 0) {
     change.add_usage(inode.record.bucket, -static_cast<int64_t>(inode.stored_size), 0);
   }
+  data.pending_ = FileData::Pending::kRemoved;
+  return ok();
+}
+
+void FileDataManager::Impl::forget_content(Inode& inode) {
+  FileData& data = *inode.data;
   data.dirty.clear();
   data.flushing.clear();
   account(data);
   dequeue(inode);
-  data.pending_ = FileData::Pending::kCut;
   data.failure.reset();
   inode.record.stored_bytes = 0;
   inode.record.inline_data.clear();
   inode.record.has_inline = false;
   inode.record.size = 0;
   inode.stored_size = 0;
-  inode.attributes_dirty = false;
-  return ok();
 }
 
 void FileDataManager::Impl::committed(Inode& inode, Lsn lsn) {
@@ -98,6 +102,7 @@ void FileDataManager::Impl::committed(Inode& inode, Lsn lsn) {
   const FileData::Pending pending = std::exchange(data.pending_, FileData::Pending::kNothing);
   if (pending == FileData::Pending::kNothing) return;
   if (pending == FileData::Pending::kLogged) mark_logged(data, lsn);
+  if (pending == FileData::Pending::kRemoved) forget_content(inode);
   destage_unreferenced(data, lsn);
   inode.attributes_dirty = false;
 }

@@ -56,7 +56,7 @@ Result<BucketPolicy> FileDataManager::Impl::admit(const InodeRef& inode) {
       return policy_of(bucket);
     }
     const bool failed = data->failure && !data->failure_told;
-    const bool full = data->dirty.pieces().size() >= max_pieces;
+    const size_t pieces = data->dirty.pieces().size();
     const bool reserved = data->reserved > 0;
     const Geometry geometry = data->geometry;
     lock.unlock();
@@ -68,6 +68,7 @@ Result<BucketPolicy> FileDataManager::Impl::admit(const InodeRef& inode) {
       }
     }
     const BucketPolicy policy = policy_of(bucket);
+    const bool full = pieces >= max_pieces / checksum_weight(policy.checksum);
     if (!full && (!reserved || policy.geometry == geometry)) return policy;
     // Too many pieces for one change, or a reservation of a geometry that the bucket has left since.
     TRY(flush(inode));

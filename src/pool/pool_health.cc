@@ -56,6 +56,12 @@ void Pool::report(DiskSlot slot, IoKind kind, int error, std::string_view what) 
       fence(slot, fmt::format("{} reads failed in a row, the last one: {}", kReadErrorsToFence, text));
     return;
   }
+  // The host ran out of descriptors or memory before the disk was asked; a sync that fails for want of memory
+  // may have lost pages, and counts.
+  if (error == EMFILE || error == ENFILE || (error == ENOMEM && kind != IoKind::kSync)) {
+    log_warning("pool {}: disk {} ({}): {}", config_.name, members_[slot.value].name, s->path, text);
+    return;
+  }
   s->write_errors.fetch_add(1, std::memory_order_relaxed);
   if (kind == IoKind::kWrite && (error == ENOSPC || error == EDQUOT)) {
     if (s->full.exchange(true, std::memory_order_acq_rel)) return;

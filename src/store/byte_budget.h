@@ -1,7 +1,7 @@
 // A bound on memory in use: callers wait for their share.
 //
-// Threads: self-synchronised.  A caller holds one share at a time, and waits for nothing else of the store that might hold
-// one, so it cannot deadlock.
+// Threads: self-synchronised.  A caller holds one share at a time, and waits for nothing else of the store
+// that might hold one, so it cannot deadlock.
 
 #pragma once
 

@@ -43,6 +43,12 @@ class Change {
     usage_[bucket].files += files;
   }
 
+  /// The caller's memory does not depend on this commit: when the journal has no room for it, nothing has
+  /// happened. Without it such a refusal fences the pool, because memory may be ahead of what can be
+  /// committed.
+  void set_retryable() { retryable_ = true; }
+  bool retryable() const { return retryable_; }
+
   bool empty() const {
     return index_.empty() && data_.empty() && discards_.empty() && live_.empty() && usage_.empty();
   }
@@ -73,6 +79,7 @@ class Change {
   std::vector<Discard> discards_;
   std::map<GroupId, int64_t> live_;
   std::map<BucketId, Usage> usage_;
+  bool retryable_ = false;
 };
 
 }  // namespace stavefs

@@ -16,7 +16,8 @@ ChunkRescue::ChunkRescue(StoreContext& context, ShardChoice& choice, Group& grou
       chunk_(chunk),
       hull_(unit_hull(chunk.begin, chunk.end, chunk.address.unit_bytes())),
       candidate_(chunk.end - chunk.begin) {
-  for (uint32_t unit = chunk.address.used_units; unit < group.geometry().data; ++unit) zero_ |= uint64_t{1} << unit;
+  for (uint32_t unit = chunk.address.used_units; unit < group.geometry().data; ++unit)
+    zero_ |= uint64_t{1} << unit;
   for_each_unit(chunk.begin, chunk.end, chunk.address.unit_bytes(),
                 [&](const UnitRange& r, uint32_t) { chunk_units_ |= uint64_t{1} << r.unit; });
 }
@@ -29,7 +30,8 @@ bool ChunkRescue::run(uint8_t* bytes) {
   if (have < k) return false;
   const size_t most = have - k;
   bool found = try_sets(0, 0, 0) || (most >= 1 && try_sets(1, 0, 0)) || (most >= 2 && by_record());
-  for (size_t size = 2; !found && size <= most && tries_ < kMaxRescueTries; ++size) found = try_sets(size, 0, 0);
+  for (size_t size = 2; !found && size <= most && tries_ < kMaxRescueTries; ++size)
+    found = try_sets(size, 0, 0);
   if (!found) return false;
   accuse(bytes);
   std::memcpy(bytes, candidate_.data(), candidate_.size());
@@ -39,7 +41,8 @@ bool ChunkRescue::run(uint8_t* bytes) {
 void ChunkRescue::read_all() {
   const ShardSet set = choice_.look(group_);
   doubtful_ = set.doubtful;
-  const uint64_t read = choice_.read(group_, set.all() & ~zero_, row_offset(chunk_.address.row) + hull_.begin, hull_bytes(), buffers_);
+  const uint64_t read = choice_.read(group_, set.all() & ~zero_, row_offset(chunk_.address.row) + hull_.begin,
+                                     hull_bytes(), buffers_);
   present_ = zero_ | read;
   for (uint32_t shard = 0; shard < group_.total(); ++shard) {
     if ((read >> shard & 1) != 0) shards_[shard] = buffers_[shard].data();
@@ -63,11 +66,13 @@ std::optional<StripeRecord> ChunkRescue::find_record() {
 bool ChunkRescue::by_record() {
   const auto record = find_record();
   const uint32_t unit_bytes = chunk_.address.unit_bytes();
-  if (!record || record->unit_rows != chunk_.address.unit_rows || record->used_units != chunk_.address.used_units) {
+  if (!record || record->unit_rows != chunk_.address.unit_rows ||
+      record->used_units != chunk_.address.used_units) {
     return false;
   }
   std::vector<AlignedBuffer> units;
-  const uint64_t read = choice_.read(group_, present_ & ~zero_, row_offset(chunk_.address.row), unit_bytes, units);
+  const uint64_t read =
+      choice_.read(group_, present_ & ~zero_, row_offset(chunk_.address.row), unit_bytes, units);
   uint64_t wrong = present_ & ~zero_;
   for (uint32_t shard = 0; shard < group_.total(); ++shard) {
     const bool right =

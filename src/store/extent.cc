@@ -93,13 +93,12 @@ Result<Extent> Extent::decode(std::string_view value) {
 }
 
 std::string Extent::to_text() const {
-  std::string text = "group " + std::to_string(address.group.value) + " row " +
-                     std::to_string(address.row.value) + " unit " + std::to_string(address.unit_bytes()) +
-                     " x " + std::to_string(address.used_units) + " offset " +
-                     std::to_string(address.offset) + " stored " + std::to_string(address.length) +
-                     " length " + std::to_string(length) + " skip " + std::to_string(skip) + " birth " +
-                     std::to_string(birth.value) + " captured " + std::to_string(captured.value) + " " +
-                     std::string(to_string(checksum));
+  std::string text =
+      "group " + std::to_string(address.group.value) + " row " + std::to_string(address.row.value) +
+      " unit " + std::to_string(address.unit_bytes()) + " x " + std::to_string(address.used_units) +
+      " offset " + std::to_string(address.offset) + " stored " + std::to_string(address.length) + " length " +
+      std::to_string(length) + " skip " + std::to_string(skip) + " birth " + std::to_string(birth.value) +
+      " captured " + std::to_string(captured.value) + " " + std::string(to_string(checksum));
   if (compression != 0) text += " zstd of " + std::to_string(expanded_length);
   return text;
 }

@@ -53,7 +53,8 @@ void Group::update_room() {
   const size_t bytes = summary_bytes_ + least_entry;
   const uint32_t needed = summary_rows(bytes, geometry_.data);
   const uint32_t end = footer_row(rows_);
-  const bool any = appending_ && next_row_ + needed < end && summary_parts(bytes, geometry_.data) <= kMaxSummaryParts;
+  const bool any =
+      appending_ && next_row_ + needed < end && summary_parts(bytes, geometry_.data) <= kMaxSummaryParts;
   room_.store(any ? end - needed - next_row_ : 0, std::memory_order_release);
 }
 

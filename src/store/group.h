@@ -1,14 +1,16 @@
 // A group in memory: k+m segments, who appends to it, and what of it is known to be durable.
 //
-// Theory: what a group is (GroupRecord) changes only through GroupTable, which commits it first.  Here is what
-// goes with it while the pool is open: the row where the next stripe goes, the sessions that have written into it, the open
-// files, and two stamps: every batch of writes that has completed raises `written`, every sync raises `synced` to what
-// `written` was when it started.  A session is durable when `synced` has reached its own stamp.
+// Theory: what a group is (GroupRecord) changes only through GroupTable, which commits it first.  Here is
+// what goes with it while the pool is open: the row where the next stripe goes, the sessions that have
+// written into it, the open files, and two stamps: every batch of writes that has completed raises `written`,
+// every sync raises `synced` to what `written` was when it started.  A session is durable when `synced` has
+// reached its own stamp.
 //
 // The rows that the summary will need are kept free: appending stops before they would be taken.
 //
-// Threads: self-synchronised.  Lock order: sync turn, record turn, then the two leaves.  The turns are held across I/O
-// or commits and are taken by nobody else; sync turns of several groups are taken in order of GroupId.
+// Threads: self-synchronised.  Lock order: sync turn, record turn, then the two leaves.  The turns are held
+// across I/O or commits and are taken by nobody else; sync turns of several groups are taken in order of
+// GroupId.
 
 #pragma once
 
@@ -53,8 +55,8 @@ class Group {
   bool appending() const { return room_.load(std::memory_order_acquire) != 0; }
   /// Rows that the next stripe may take, about; 0 when nothing can be appended.
   uint32_t room() const { return room_.load(std::memory_order_acquire); }
-  /// Rows for a stripe whose 'S' value has `record_bytes`; nothing when they are not there.  With `join` the caller
-  /// becomes a session of the group if it gets them.
+  /// Rows for a stripe whose 'S' value has `record_bytes`; nothing when they are not there.  With `join` the
+  /// caller becomes a session of the group if it gets them.
   std::optional<Row> append(uint32_t rows, size_t record_bytes, bool join);
   void leave();
   uint32_t sessions() const;
@@ -75,17 +77,19 @@ class Group {
   /// The segment is not what the record says: never read from it again.
   void mark_bad(uint32_t shard) { bad_.fetch_or(uint64_t{1} << shard, std::memory_order_acq_rel); }
   uint64_t bad() const { return bad_.load(std::memory_order_acquire); }
-  bool identity_known(uint32_t shard) const { return (checked_.load(std::memory_order_acquire) >> shard & 1) != 0; }
+  bool identity_known(uint32_t shard) const {
+    return (checked_.load(std::memory_order_acquire) >> shard & 1) != 0;
+  }
   void note_identity(uint32_t shard) { checked_.fetch_or(uint64_t{1} << shard, std::memory_order_acq_rel); }
 
   /// For eviction of files: when it was last read, in ticks of the one who evicts.
   std::atomic<uint64_t> last_use{0};
 
-  std::mutex sync_turn;           ///< one sync of this group at a time; guards the next two
-  uint64_t synced = 0;            ///< every batch stamped up to here is durable, or its shard is missing
-  bool names_durable = false;     ///< the segments' names are on stable media
+  std::mutex sync_turn;        ///< one sync of this group at a time; guards the next two
+  uint64_t synced = 0;         ///< every batch stamped up to here is durable, or its shard is missing
+  bool names_durable = false;  ///< the segments' names are on stable media
 
-  std::mutex record_turn;         ///< one change of the record at a time, held over its commit
+  std::mutex record_turn;  ///< one change of the record at a time, held over its commit
   /// REQUIRES: record_turn is held and `record` is committed.
   void apply(const GroupRecord& record);
 

@@ -23,11 +23,13 @@ bool all_zero(std::span<const uint8_t> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t b) { return b == 0; });
 }
 
-uint64_t shard_mask(const Geometry& g) { return g.total() == 64 ? ~uint64_t{0} : (uint64_t{1} << g.total()) - 1; }
+uint64_t shard_mask(const Geometry& g) {
+  return g.total() == 64 ? ~uint64_t{0} : (uint64_t{1} << g.total()) - 1;
+}
 
 bool plausible(const SummaryPart& part, const Geometry& g) {
-  return part.row.value != 0 && part.unit_rows != 0 && part.unit_rows <= kMaxUnitRows && part.used_units != 0 &&
-         part.used_units <= g.data && part.length != 0 &&
+  return part.row.value != 0 && part.unit_rows != 0 && part.unit_rows <= kMaxUnitRows &&
+         part.used_units != 0 && part.used_units <= g.data && part.length != 0 &&
          part.length <= uint32_t{part.used_units} * part.unit_rows * kRowBytes;
 }
 
@@ -192,8 +194,8 @@ Result<GroupRecord> GroupRecord::decode(std::string_view value) {
 
 std::string GroupRecord::to_text() const {
   std::string text = std::string(to_string(state)) + " " + geometry.to_text() + " temperature " +
-                     std::to_string(static_cast<int>(temperature)) + " created " + std::to_string(created_ns) +
-                     " end row " + std::to_string(end_row) + " shards";
+                     std::to_string(static_cast<int>(temperature)) + " created " +
+                     std::to_string(created_ns) + " end row " + std::to_string(end_row) + " shards";
   for (size_t i = 0; i < shards.size(); ++i) {
     const ShardPlace& s = shards[i];
     if (s.disk == kNoDisk) {
@@ -285,11 +287,11 @@ Result<StripeRecord> StripeRecord::decode(std::string_view value, const Geometry
 }
 
 std::string StripeRecord::to_text() const {
-  std::string text = "unit rows " + std::to_string(unit_rows) + " used " + std::to_string(used_units) + " data " +
-                     std::to_string(data_bytes);
+  std::string text = "unit rows " + std::to_string(unit_rows) + " used " + std::to_string(used_units) +
+                     " data " + std::to_string(data_bytes);
   for (const StripeOwner& owner : owners) {
-    text += " [inode " + std::to_string(owner.inode.value) + " at " + std::to_string(owner.file_offset) + " + " +
-            std::to_string(owner.length) + " -> " + std::to_string(owner.stripe_offset) + "]";
+    text += " [inode " + std::to_string(owner.inode.value) + " at " + std::to_string(owner.file_offset) +
+            " + " + std::to_string(owner.length) + " -> " + std::to_string(owner.stripe_offset) + "]";
   }
   return text;
 }
@@ -317,7 +319,8 @@ std::string SummaryWriter::finish() const {
   return out;
 }
 
-Result<std::vector<StripeEntry>> decode_summary(std::string_view blob, GroupId group, const Geometry& geometry) {
+Result<std::vector<StripeEntry>> decode_summary(std::string_view blob, GroupId group,
+                                                const Geometry& geometry) {
   constexpr const char* kWhat = "group summary";
   ByteReader in(blob);
   if (in.bytes(kSummaryMagic.size()) != kSummaryMagic || in.u32() != kPageVersion) {
@@ -347,8 +350,8 @@ Result<std::vector<StripeEntry>> decode_summary(std::string_view blob, GroupId g
 std::string SegmentIdentity::to_text() const {
   return "pool " + pool.to_text() + " disk " + disk.to_text() + " slot " + std::to_string(slot.value) +
          " segment " + std::to_string(segment.value) + " generation " + std::to_string(generation.value) +
-         " group " + std::to_string(group.value) + " shard " + std::to_string(shard) + " of " + geometry.to_text() +
-         " temperature " + std::to_string(static_cast<int>(temperature)) + " bytes " +
+         " group " + std::to_string(group.value) + " shard " + std::to_string(shard) + " of " +
+         geometry.to_text() + " temperature " + std::to_string(static_cast<int>(temperature)) + " bytes " +
          std::to_string(segment_bytes) + " created " + std::to_string(created_ns);
 }
 

@@ -1,17 +1,17 @@
 // What the store keeps on disk about groups: the pages at both ends of a segment and the index values.
 //
-// A segment of R rows (R = segment_bytes / 4096): row 0 is the header page, rows 1 to R-2 hold stripes, row R-1 is
-// the footer page, written when the group is sealed.  Both pages carry the segment's identity, so a segment that
-// belongs elsewhere (a stale, copied or misplaced file) is never taken for the wanted one.
+// A segment of R rows (R = segment_bytes / 4096): row 0 is the header page, rows 1 to R-2 hold stripes, row
+// R-1 is the footer page, written when the group is sealed.  Both pages carry the segment's identity, so a
+// segment that belongs elsewhere (a stale, copied or misplaced file) is never taken for the wanted one.
 //
-// The summary of a sealed group is the list of its stripes (checksums and owners) as one blob, laid into the group as
-// ordinary stripes, the parts.  The footers and the group's record say where the parts are and what their checksums
-// are; each footer adds the checksum of its own shard's unit, so that scrub and salvage can tell a bad unit
-// without the index.
+// The summary of a sealed group is the list of its stripes (checksums and owners) as one blob, laid into the
+// group as ordinary stripes, the parts.  The footers and the group's record say where the parts are and what
+// their checksums are; each footer adds the checksum of its own shard's unit, so that scrub and salvage can
+// tell a bad unit without the index.
 //
-// Index values: 'G' GroupRecord, 'E' SegmentRecord, 'S' StripeRecord.  ('K' is one u64, written by the ledger.)
-// All numbers are little-endian; reserved bytes are zero and checked; decode functions never read beyond their input
-// and validate all that can be known from the value alone.  A failure is kCorrupt.
+// Index values: 'G' GroupRecord, 'E' SegmentRecord, 'S' StripeRecord.  ('K' is one u64, written by the
+// ledger.) All numbers are little-endian; reserved bytes are zero and checked; decode functions never read
+// beyond their input and validate all that can be known from the value alone.  A failure is kCorrupt.
 //
 // Pure functions and values.
 
@@ -73,11 +73,11 @@ struct GroupRecord {
   GroupState state = GroupState::kOpen;
   Temperature temperature = Temperature::kHot;
   Geometry geometry;
-  uint64_t missing = 0;      ///< bit i: shard i does not hold all stripes; always set for an unplaced one
+  uint64_t missing = 0;  ///< bit i: shard i does not hold all stripes; always set for an unplaced one
   int64_t created_ns = 0;
-  uint32_t end_row = 0;      ///< first row after the last stripe of data; 0 while open
-  std::vector<ShardPlace> shards;       ///< k+m, data first
-  std::vector<SummaryPart> summary;     ///< of a sealed group
+  uint32_t end_row = 0;              ///< first row after the last stripe of data; 0 while open
+  std::vector<ShardPlace> shards;    ///< k+m, data first
+  std::vector<SummaryPart> summary;  ///< of a sealed group
   bool operator==(const GroupRecord&) const = default;
 
   std::string encode() const;
@@ -107,9 +107,9 @@ struct StripeOwner {
 struct StripeRecord {
   uint8_t unit_rows = 0;
   uint8_t used_units = 0;
-  uint32_t data_bytes = 0;                ///< end of the last owner's range
-  std::vector<uint64_t> unit_checksums;   ///< k+m: XXH3-64 of each written unit, 0 for one that is not written
-  std::vector<StripeOwner> owners;        ///< ascending by stripe_offset, disjoint
+  uint32_t data_bytes = 0;               ///< end of the last owner's range
+  std::vector<uint64_t> unit_checksums;  ///< k+m: XXH3-64 of each written unit, 0 for one that is not written
+  std::vector<StripeOwner> owners;       ///< ascending by stripe_offset, disjoint
   bool operator==(const StripeRecord&) const = default;
 
   std::string encode() const;
@@ -141,7 +141,8 @@ class SummaryWriter {
   uint64_t count_ = 0;
   std::string entries_;
 };
-Result<std::vector<StripeEntry>> decode_summary(std::string_view blob, GroupId group, const Geometry& geometry);
+Result<std::vector<StripeEntry>> decode_summary(std::string_view blob, GroupId group,
+                                                const Geometry& geometry);
 
 /// Whose segment it is; the same in header and footer.
 struct SegmentIdentity {

@@ -51,7 +51,9 @@ class SyncRound {
   }
 
  private:
-  const ShardPlace& place(size_t target, uint32_t shard) const { return targets_[target].group->shards()[shard]; }
+  const ShardPlace& place(size_t target, uint32_t shard) const {
+    return targets_[target].group->shards()[shard];
+  }
 
   void add(size_t i) {
     const Group& group = *targets_[i].group;
@@ -79,7 +81,8 @@ class SyncRound {
       bool good = context_.pool.usable(slot);
       if (good) {
         const Status synced = context_.pool.disk(slot)->sync_names(kSegmentDirectory);
-        if (!synced) context_.pool.report(slot, IoKind::kSync, synced.error().errno_value(), kSegmentDirectory);
+        if (!synced)
+          context_.pool.report(slot, IoKind::kSync, synced.error().errno_value(), kSegmentDirectory);
         good = synced.has_value();
       }
       if (good) continue;
@@ -98,8 +101,9 @@ class SyncRound {
 
 Error no_quorum(const Group& group, int quorum) {
   return Error(ErrorCode::kIo, EIO,
-               "group " + std::to_string(group.id().value) + " has only " + std::to_string(group.live_shards()) +
-                   " shards left, " + std::to_string(quorum) + " are needed");
+               "group " + std::to_string(group.id().value) + " has only " +
+                   std::to_string(group.live_shards()) + " shards left, " + std::to_string(quorum) +
+                   " are needed");
 }
 
 }  // namespace

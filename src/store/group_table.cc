@@ -51,7 +51,8 @@ Status GroupTable::load_groups() {
         TRY(context_.segments.mark_used(place.disk, place.segment, place.generation));
       }
     }
-    if (record.end_row >= rows) return corrupt_index("group " + std::to_string(id.value) + " ends behind its end");
+    if (record.end_row >= rows)
+      return corrupt_index("group " + std::to_string(id.value) + " ends behind its end");
     ASSIGN_OR_RETURN(auto codec, context_.codec(record.geometry));
     insert(std::make_shared<Group>(id, std::move(record), std::move(codec), rows));
   }
@@ -196,7 +197,8 @@ void GroupTable::release_durable() {
       if (context_.pool.usable(place.disk)) {
         const Status removed = context_.pool.disk(place.disk)->remove(segment_file_name(place.segment));
         if (!removed && removed.error().code() != ErrorCode::kNotFound) {
-          context_.pool.report(place.disk, IoKind::kWrite, removed.error().errno_value(), "removal of a segment");
+          context_.pool.report(place.disk, IoKind::kWrite, removed.error().errno_value(),
+                               "removal of a segment");
         }
       }
       context_.segments.release(place.disk, place.segment);

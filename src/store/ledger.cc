@@ -13,6 +13,8 @@ enum Section : uint8_t { kBatchSection = 1, kDataSection = 2, kDiscardSection = 
 /// How often admit() tries to make room before it gives up: each round destages, flushes and trims
 /// everything.
 constexpr int kReliefRounds = 16;
+/// Section heads and lengths of a record.
+constexpr size_t kRecordOverhead = 64;
 
 std::string encode_count(int64_t value) {
   std::string out;
@@ -87,6 +89,9 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Pool& pool, const Options& options)
     for (const RecoveredData& piece : pieces) lsns.insert(piece.lsn);
     ledger->deferred_.insert(lsns.begin(), lsns.end());
   }
+  // A copy of the index that was given up before the journal was there to be told must not stand in the
+  // epoch.
+  if (!options.read_only) TRY(ledger->reconcile_members());
   return ledger;
 }
 
@@ -221,11 +226,17 @@ void Ledger::encode_record(const Change& change) {
 
 Result<Lsn> Ledger::commit(const Change& change) {
   if (fenced() || options_.read_only) return fenced_error();
+  size_t bytes = kRecordOverhead + change.index().encoded().size() +
+                 64 * (change.live().size() + change.usage().size()) + 33 * change.discards().size();
+  for (const Change::Data& data : change.data()) bytes += 32 + data.bytes.size();
+  if (bytes <= journal_->max_record_bytes()) TRY(make_room(bytes));
   const std::lock_guard lock(commit_mutex_);
   encode_record(change);
   auto lsn = journal_->append(record_);
   if (!lsn) {
-    if (lsn.error().code() == ErrorCode::kFenced) fenced_.store(true, std::memory_order_release);
+    if (!change.retryable() || lsn.error().code() == ErrorCode::kFenced) {
+      fenced_.store(true, std::memory_order_release);
+    }
     log_error("the journal took no record of {} bytes: {}", record_.size(), lsn.error().to_text());
     return std::move(lsn.error()).with_context("commit");
   }
@@ -305,11 +316,8 @@ Status Ledger::checkpoint() {
   return write_out_index();
 }
 
-Status Ledger::relieve() {
-  if (on_pressure_) on_pressure_();
-  TRY(sync(head()));
-  TRY(write_out_index());
-  // Frames are given up when a durable frame says so: an empty record makes one.
+/// Frames are given up when a durable frame says so: an empty record makes one.
+Status Ledger::push_frame() {
   {
     const std::lock_guard lock(commit_mutex_);
     ASSIGN_OR_RETURN(const Lsn lsn, journal_->append({}));
@@ -318,56 +326,91 @@ Status Ledger::relieve() {
   return sync(head());
 }
 
+Status Ledger::relieve() {
+  if (on_pressure_) on_pressure_();
+  TRY(sync(head()));
+  TRY(write_out_index());
+  return push_frame();
+}
+
+bool Ledger::room_above(uint64_t part) const {
+  const Journal::Stats stats = journal_->stats();
+  return stats.ring_bytes - stats.live_bytes >= stats.ring_bytes / part;
+}
+
 Status Ledger::admit() {
   if (fenced()) return fenced_error();
-  const auto room_above = [this](uint64_t part) {
-    const Journal::Stats stats = journal_->stats();
-    return stats.ring_bytes - stats.live_bytes >= stats.ring_bytes / part;
-  };
-  const auto roomy = [&] { return room_above(2); };
-  if (roomy()) [[likely]]
+  if (room_above(2)) [[likely]]
     return ok();
   for (int round = 0; round < kReliefRounds; ++round) {
     const std::lock_guard lock(maintain_mutex_);
-    if (roomy()) return ok();
+    const uint64_t before = journal_->stats().live_bytes;
+    if (room_above(2)) return ok();
     TRY(relieve());
+    // Deferred data that cannot be written out keeps the rest: trying again would only fill the ring.
+    if (round > 0 && journal_->stats().live_bytes >= before) break;
   }
-  return room_above(4) ? ok()
-                       : Status(Error(ErrorCode::kBusy, EAGAIN,
-                                      "the journal stays full: deferred data cannot be written out"));
+  // What is left is for deletes and truncates, which make room, and for the operations that are under way.
+  return room_above(8)
+             ? ok()
+             : Status(Error(ErrorCode::kNoSpace, ENOSPC,
+                            "the journal stays full: deferred data cannot be written to the disks"));
 }
 
-Status Ledger::recruit_members() {
+/// For commit(), whose caller holds inode locks: nothing here waits for a flush of files.
+Status Ledger::make_room(size_t bytes) {
+  if (journal_->has_room(bytes)) [[likely]]
+    return ok();
+  TRY(sync(head()));
+  TRY(write_out_index());
+  return push_frame();
+}
+
+Status Ledger::reconcile_members() {
+  const std::vector<DiskSlot> copies = index_->copies();
+  const auto among = [](const std::vector<DiskSlot>& slots, DiskSlot slot) {
+    return std::find(slots.begin(), slots.end(), slot) != slots.end();
+  };
+  const std::vector<DiskSlot> members = pool_.epoch().members;
+  // A member may have been fenced by an I/O that was not the journal's, or have lost its copy of the index:
+  // the epoch must not count on it.
+  for (const DiskSlot slot : members) {
+    if (!pool_.usable(slot) || !among(copies, slot)) TRY(fence_on(journal_->drop_member(slot)));
+  }
+  return ok();
+}
+
+Status Ledger::recruit() {
+  if (fenced()) return fenced_error();
+  TRY(reconcile_members());
   const EpochRecord epoch = pool_.epoch();
+  if (epoch.members.empty()) return fenced_error();
   for (const DiskSlot slot : index_->copies()) {
-    if (std::find(epoch.members.begin(), epoch.members.end(), slot) == epoch.members.end()) {
+    if (std::find(epoch.members.begin(), epoch.members.end(), slot) == epoch.members.end())
       index_->drop_copy(slot);
-    }
   }
-  // A member may have been fenced by an I/O that was not the journal's: the epoch must not count on it.
-  for (const DiskSlot slot : epoch.members) {
-    if (!pool_.usable(slot)) TRY(fence_on(journal_->drop_member(slot)));
-  }
-  size_t members = pool_.epoch().members.size();
-  if (members == 0) return fenced_error();
-  const Member& first = pool_.members()[pool_.epoch().members.front().value];
+  if (failed_recruits_version_ != pool_.state_version()) failed_recruits_.clear();
+  const uint16_t set = pool_.members()[epoch.members.front().value].set;
   for (const Member& member : pool_.members()) {
-    if (members >= pool_.config().metadata_copies) break;
     const std::vector<DiskSlot> current = pool_.epoch().members;
-    if (member.removed || member.set != first.set || !pool_.usable(member.slot)) continue;
+    if (current.size() >= pool_.config().metadata_copies) break;
+    if (member.removed || member.set != set || !pool_.writable(member.slot)) continue;
+    if (failed_recruits_.contains(member.slot)) continue;
     if (std::find(current.begin(), current.end(), member.slot) != current.end()) continue;
     const Status copied = index_->add_copy(member.slot);
     const Status added = copied ? journal_->add_member(member.slot) : copied;
     if (added) {
-      ++members;
       log_warning("disk {} now carries a copy of the metadata", member.name);
-    } else {
-      index_->drop_copy(member.slot);
-      log_warning("disk {} could not take a copy of the metadata: {}", member.name, added.error().to_text());
-      if (added.error().code() == ErrorCode::kFenced) return fence_on(added);
+      continue;
     }
+    index_->drop_copy(member.slot);
+    log_warning("disk {} could not take a copy of the metadata: {}", member.name, added.error().to_text());
+    if (added.error().code() == ErrorCode::kFenced) return fence_on(added);
+    failed_recruits_.insert(member.slot);
+    failed_recruits_version_ = pool_.state_version();
   }
-  return ok();
+  // The copy of a new member may have failed between the copying and the epoch.
+  return reconcile_members();
 }
 
 Status Ledger::maintain() {
@@ -376,7 +419,7 @@ Status Ledger::maintain() {
   update_trim();
   const Journal::Stats stats = journal_->stats();
   if (stats.live_bytes > stats.ring_bytes / 4) TRY(write_out_index());
-  return recruit_members();
+  return reconcile_members();
 }
 
 Status Ledger::close() {

@@ -63,6 +63,8 @@ class Ledger {
   /// Waits until the journal has ample room: destages deferred data, flushes the index, trims.  Called
   /// without locks at the start of an operation.
   Status admit();
+  /// The largest change that there may be can be committed now.
+  bool has_room_for_change() const { return journal_->has_room(journal_->max_record_bytes()); }
   /// The change's LSN.  kFenced when the pool can no longer be written.
   Result<Lsn> commit(const Change& change);
   /// Durable on all metadata members when it returns.
@@ -91,9 +93,11 @@ class Ledger {
   /// once, before use.
   void on_pressure(std::function<void()> callback) { on_pressure_ = std::move(callback); }
 
-  /// One round of upkeep: flushes the index when the ring fills, trims, finds new metadata members for lost
-  /// ones.
+  /// One round of upkeep: flushes the index when the ring fills, trims, drops members that lost their copy.
   Status maintain();
+  /// Finds new metadata members for lost ones.  Copies the whole index for each, so it has a thread of its
+  /// own; one caller at a time.
+  Status recruit();
   /// Writes the index out and gives up the part of the journal that is not needed any more.
   Status checkpoint();
   /// Syncs, flushes and marks the epoch clean.  Nothing may be committed afterwards.
@@ -108,7 +112,10 @@ class Ledger {
   Status replay(Lsn lsn, std::string_view record, Lsn applied);
   void apply_discard(const Change::Discard& discard, Lsn lsn);
   Status load_counts();
-  Status recruit_members();
+  Status reconcile_members();
+  Status make_room(size_t bytes);
+  Status push_frame();
+  bool room_above(uint64_t part) const;
   Status relieve();
   Status write_out_index();
   void update_trim();
@@ -132,6 +139,9 @@ class Ledger {
   mutable std::mutex data_mutex_;     // a leaf
   std::multiset<Lsn> deferred_;       // LSNs of data records that no durable extent holds
   std::multimap<Lsn, Lsn> destaged_;  // destaging LSN -> data LSN, until the former is durable
+
+  std::set<DiskSlot> failed_recruits_;    // recruit()'s: passed over until some disk changes its state
+  uint64_t failed_recruits_version_ = 0;  // likewise
 
   std::mutex maintain_mutex_;  // one round at a time; held across I/O, and no other lock waits for it
 };

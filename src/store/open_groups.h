@@ -1,18 +1,13 @@
 // The groups that are being appended to: one for each family, that is geometry and temperature.
 //
-// Theory: a new group takes one segment on each of k+m disks (pool/placement.h); its files are made and allocated, its
-// headers written, then its record and the raised generations of its segments are committed.  Nothing of that
-// need be durable yet: the first flush of a session syncs names, headers and stripes together, before extents that
-// rely on them are committed.  An open group that no committed stripe belongs to is freed at the next mount.
-//
-// A disk without room is passed over; a disk that fails is fenced and the next try goes without it.  A group is opened
-// with unplaced shards only when its set has too few usable disks, never because disks are full.  An open group
-// that has lost a disk, or lacks one that could now be had, is closed at the next use.
+// Theory: groups are made by GroupOpener when a family has none that takes stripes.  An open group that has
+// lost a disk, or lacks one that could now be had, is closed at its next use.
 //
 // When there is no room: dead groups are freed first; then another temperature's open group of the same
 // geometry takes the data; then it is kNoSpace.
 //
-// Threads: self-synchronised.  The open turn is held across I/O and commits; it comes before all locks of GroupTable.
+// Threads: self-synchronised.  The open turn is held across I/O and commits; it comes before all locks of
+// GroupTable.
 
 #pragma once
 
@@ -20,7 +15,7 @@
 #include <mutex>
 #include <vector>
 
-#include "pool/placement.h"
+#include "store/group_opener.h"
 #include "store/group_table.h"
 #include "store/space.h"
 
@@ -29,9 +24,10 @@ namespace stavefs {
 class OpenGroups {
  public:
   OpenGroups(StoreContext& context, GroupTable& table, SegmentFiles& files)
-      : context_(context), table_(table), files_(files) {}
+      : context_(context), table_(table), files_(files), opener_(context, table, files) {}
 
-  /// After load: goes on with open groups that are whole, closes the others, frees those that were never committed to.
+  /// After load: goes on with open groups that are whole, closes the others, frees those that were never
+  /// committed to.
   Status resume();
 
   /// A group that stripes can be appended to (another session may fill it at any moment).
@@ -63,29 +59,16 @@ class OpenGroups {
     GroupPin group;
     uint64_t pool_version = 0;  // whose disks were found good
   };
-  struct NewShard {
-    DiskSlot slot;
-    SegmentTable::Taken taken;
-    SegmentFile file;
-    bool no_space = false;
-  };
-
   Status resume_group(const GroupPin& group);
   Status load_appending(Group& group, bool* any);
   GroupPin current(const Family& family, uint64_t pool_version) const;
   GroupPin any_other(const Family& family) const;
   bool whole(const Group& group) const;
-  Result<GroupPin> open(const Family& family);
-  Result<std::vector<DiskSlot>> choose_disks(const Geometry& geometry);
-  enum class Attempt { kDone, kAgain };
-  Result<Attempt> try_open(const Family& family, const std::vector<DiskSlot>& slots, GroupPin& out);
-  bool make_segment(NewShard& shard);
-  void undo(std::vector<NewShard>& shards);
-  bool write_headers(const Group& group, std::vector<NewShard>& shards);
 
   StoreContext& context_;
   GroupTable& table_;
   SegmentFiles& files_;
+  GroupOpener opener_;  // used under the open turn
   std::mutex open_turn_;
   mutable std::mutex mutex_;  // before the segment table's and the ledger's; guards what follows
   std::map<Family, Slot> families_;

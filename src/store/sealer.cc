@@ -20,7 +20,8 @@ struct Sealer::Work {
   std::vector<uint32_t> shard_of;
 
   void add(uint32_t shard, uint64_t offset, uint8_t* data, uint32_t bytes) {
-    batch.push_back({.file = files[shard].get(), .kind = IoKind::kWrite, .offset = offset, .data = data, .bytes = bytes});
+    batch.push_back(
+        {.file = files[shard].get(), .kind = IoKind::kWrite, .offset = offset, .data = data, .bytes = bytes});
     shard_of.push_back(shard);
   }
 };
@@ -35,8 +36,10 @@ Status Sealer::seal(std::span<const GroupPin> groups) {
   for (const GroupPin& group : entered) {
     if (status) {
       Status sealed = seal_one(group);
-      if (!sealed && sealed.error().code() == ErrorCode::kFenced) status = std::move(sealed);
-      else if (!sealed) log_warning("group {} stays unsealed: {}", group->id().value, sealed.error().to_text());
+      if (!sealed && sealed.error().code() == ErrorCode::kFenced)
+        status = std::move(sealed);
+      else if (!sealed)
+        log_warning("group {} stays unsealed: {}", group->id().value, sealed.error().to_text());
     }
     group->leave();
   }
@@ -112,8 +115,9 @@ void Sealer::lay_parts(Work& work, const std::string& blob) {
     plan.data_bytes = static_cast<uint32_t>(n);
     const StripeUnits units = work.buffers.lay_out(plan, part, group.codec());
     code_stripe(group.codec(), units, work.part_sums.emplace_back());
-    work.record.summary.push_back({row, static_cast<uint8_t>(plan.unit_rows), static_cast<uint8_t>(plan.used_units),
-                                   plan.data_bytes, xxh3_64(part.data(), n)});
+    work.record.summary.push_back({row, static_cast<uint8_t>(plan.unit_rows),
+                                   static_cast<uint8_t>(plan.used_units), plan.data_bytes,
+                                   xxh3_64(part.data(), n)});
     for (uint32_t shard = 0; shard < group.total(); ++shard) {
       if (units.data[shard] == nullptr || (missing >> shard & 1) != 0) continue;
       work.add(shard, row_offset(row), units.data[shard], plan.unit_bytes());

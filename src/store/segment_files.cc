@@ -4,10 +4,12 @@ namespace stavefs {
 
 Status SegmentFiles::check_header(const Group& group, uint32_t shard, DiskFile& file) {
   AlignedBuffer page = context_.buffers.get(kRowBytes);
-  TRY(run_one(context_.pool.engine(), {.file = &file, .kind = IoKind::kRead, .offset = 0, .data = page.data(), .bytes = kRowBytes}));
+  TRY(run_one(context_.pool.engine(),
+              {.file = &file, .kind = IoKind::kRead, .offset = 0, .data = page.data(), .bytes = kRowBytes}));
   ASSIGN_OR_RETURN(const SegmentIdentity found, decode_header(page.span().first(kRowBytes)));
   if (found != context_.identity(group, shard)) {
-    return Error(ErrorCode::kCorrupt, EIO, file.name() + " is the segment of something else: " + found.to_text());
+    return Error(ErrorCode::kCorrupt, EIO,
+                 file.name() + " is the segment of something else: " + found.to_text());
   }
   return ok();
 }
@@ -18,7 +20,8 @@ Result<SegmentFile> SegmentFiles::get(Group& group, uint32_t shard, bool check) 
     return file;
   const ShardPlace& place = group.shards()[shard];
   Disk* disk = place.disk == kNoDisk ? nullptr : context_.pool.disk(place.disk);
-  if (disk == nullptr) return Error(ErrorCode::kNotFound, EIO, "shard " + std::to_string(shard) + " has no disk");
+  if (disk == nullptr)
+    return Error(ErrorCode::kNotFound, EIO, "shard " + std::to_string(shard) + " has no disk");
   OpenOptions options;
   options.direct = context_.options.direct;
   auto opened = disk->open(segment_file_name(place.segment), options);
@@ -27,7 +30,8 @@ Result<SegmentFile> SegmentFiles::get(Group& group, uint32_t shard, bool check) 
       group.mark_bad(shard);
       context_.pool.report_corrupt(place.disk, segment_file_name(place.segment) + " is not there");
     } else {
-      context_.pool.report(place.disk, IoKind::kRead, opened.error().errno_value(), segment_file_name(place.segment));
+      context_.pool.report(place.disk, IoKind::kRead, opened.error().errno_value(),
+                           segment_file_name(place.segment));
     }
     return std::move(opened.error());
   }

@@ -1,8 +1,9 @@
 // Which segments of which disks are in use, and how often each has been.
 //
-// Theory: the truth is in the index ('G' names the segments in use, 'E' their generations); this is its image in memory.
-// A segment taken for a new group gets the next generation; one that is released keeps it.  What may still be taken
-// from a disk is bounded by the host filesystem's real free space as well, which other users of it may eat.
+// Theory: the truth is in the index ('G' names the segments in use, 'E' their generations); this is its image
+// in memory. A segment taken for a new group gets the next generation; one that is released keeps it.  What
+// may still be taken from a disk is bounded by the host filesystem's real free space as well, which other
+// users of it may eat.
 //
 // Threads: self-synchronised; a leaf.
 

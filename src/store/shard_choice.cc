@@ -43,11 +43,13 @@ void ShardChoice::note_read(const Group& group, uint32_t shard, const IoRequest&
 
 void ShardChoice::note_corrupt(const Group& group, uint32_t shard, Row row) {
   const ShardPlace& place = group.shards()[shard];
-  context_.pool.report_corrupt(place.disk, segment_file_name(place.segment) + " row " + std::to_string(row.value) +
-                                               " (group " + std::to_string(group.id().value) + ")");
+  context_.pool.report_corrupt(place.disk, segment_file_name(place.segment) + " row " +
+                                               std::to_string(row.value) + " (group " +
+                                               std::to_string(group.id().value) + ")");
 }
 
-uint64_t ShardChoice::read(Group& group, uint64_t shards, uint64_t offset, uint32_t bytes, std::vector<AlignedBuffer>& out) {
+uint64_t ShardChoice::read(Group& group, uint64_t shards, uint64_t offset, uint32_t bytes,
+                           std::vector<AlignedBuffer>& out) {
   out.clear();
   out.resize(group.total());
   std::vector<SegmentFile> files;
@@ -58,7 +60,11 @@ uint64_t ShardChoice::read(Group& group, uint64_t shards, uint64_t offset, uint3
     SegmentFile file = open(group, shard);
     if (file == nullptr) continue;
     out[shard] = context_.buffers.get(bytes);
-    batch.push_back({.file = file.get(), .kind = IoKind::kRead, .offset = offset, .data = out[shard].data(), .bytes = bytes});
+    batch.push_back({.file = file.get(),
+                     .kind = IoKind::kRead,
+                     .offset = offset,
+                     .data = out[shard].data(),
+                     .bytes = bytes});
     files.push_back(std::move(file));
     shard_of.push_back(shard);
   }

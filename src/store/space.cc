@@ -40,7 +40,8 @@ uint32_t placeable_shards(const Geometry& geometry, uint32_t usable) {
 
 uint64_t groups_possible(const Geometry& geometry, std::span<const DiskRoom> disks) {
   std::vector<DiskRoom> sorted(disks.begin(), disks.end());
-  std::stable_sort(sorted.begin(), sorted.end(), [](const DiskRoom& a, const DiskRoom& b) { return a.set < b.set; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const DiskRoom& a, const DiskRoom& b) { return a.set < b.set; });
   uint64_t groups = 0;
   std::vector<uint32_t> free;
   for (size_t i = 0; i < sorted.size();) {

@@ -1,16 +1,17 @@
 // How much can still be written: pure arithmetic over disks of any size.
 //
-// Theory: with f_i free segments on the disks of a set, g groups of n segments on n different disks each can be
-// placed exactly when sum of min(f_i, g) >= n * g (each disk carries a group at most once; the bound is reached by
-// always taking the fullest-of-free disks first).  The left side minus the right is concave in g, so the largest g is
-// found by bisection.
+// Theory: with f_i free segments on the disks of a set, g groups of n segments on n different disks each can
+// be placed exactly when sum of min(f_i, g) >= n * g (each disk carries a group at most once; the bound is
+// reached by always taking the fullest-of-free disks first).  The left side minus the right is concave in g,
+// so the largest g is found by bisection.
 //
-// A set with fewer usable disks than n, but not fewer than the write quorum, takes groups of all its usable disks,
-// the other shards staying unplaced.  A disk that is merely out of segments never makes a group degraded: then
-// the set is full.
+// A set with fewer usable disks than n, but not fewer than the write quorum, takes groups of all its usable
+// disks, the other shards staying unplaced.  A disk that is merely out of segments never makes a group
+// degraded: then the set is full.
 //
-// Of all groups that a pool can hold, a share is kept from users: 2 % for deletes and metadata and 8 % for the
-// cleaner, but at least one group; a pool of fewer than four groups keeps none, or nothing could be written.
+// Of all groups that a pool can hold, a share is kept from users: 2 % for deletes and metadata and 8 % for
+// the cleaner, but at least one group; a pool of fewer than four groups keeps none, or nothing could be
+// written.
 
 #pragma once
 

@@ -89,7 +89,8 @@ SpaceReport SpaceAccount::report() const {
   report.total_bytes = (most - groups_held_back(most)) * group_bytes;
   for (const Member& member : context_.pool.members()) {
     report.raw_total_bytes += context_.segments.total(member.slot) * segment;
-    if (context_.pool.usable(member.slot)) report.raw_free_bytes += context_.segments.free(member.slot) * segment;
+    if (context_.pool.usable(member.slot))
+      report.raw_free_bytes += context_.segments.free(member.slot) * segment;
   }
   {
     const std::lock_guard lock(mutex_);

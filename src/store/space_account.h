@@ -1,8 +1,8 @@
 // What may still be promised to writers, and what df shows.
 //
-// Theory: see space.h.  Data that was promised (reserved) has not taken segments yet.  Promises are kept against what
-// groups could be placed now, less those held back, plus what open groups of the geometry still take, all with packing waste
-// counted in.  A write itself may use the held-back groups: it keeps a promise.
+// Theory: see space.h.  Data that was promised (reserved) has not taken segments yet.  Promises are kept
+// against what groups could be placed now, less those held back, plus what open groups of the geometry still
+// take, all with packing waste counted in.  A write itself may use the held-back groups: it keeps a promise.
 //
 // Threads: self-synchronised.
 
@@ -28,7 +28,7 @@ class SpaceAccount {
 
  private:
   struct Capacity {
-    uint64_t groups = 0;        // that can be placed now, held-back ones taken off
+    uint64_t groups = 0;  // that can be placed now, held-back ones taken off
     uint64_t segments_version = 0;
     uint64_t pool_version = 0;
   };

@@ -117,7 +117,8 @@ class StoreImpl final : public Store {
   }
 
  private:
-  /// Segments that no group uses: left by a group whose FREE or whose opening was the last thing before a stop.
+  /// Segments that no group uses: left by a group whose FREE or whose opening was the last thing before a
+  /// stop.
   void remove_unused_files() {
     for (const Member& member : context_.pool.members()) {
       if (member.removed || !context_.pool.usable(member.slot)) continue;
@@ -152,8 +153,8 @@ Result<std::vector<StripeEntry>> Store::stripes(GroupId) {
   return Error(ErrorCode::kUnsupported, EOPNOTSUPP, "this store has no stripes");
 }
 
-Result<std::unique_ptr<Store>> Store::open(Pool& pool, Ledger& ledger, BufferPool& buffers, Clock& clock, Rng& rng,
-                                           const Options& options) {
+Result<std::unique_ptr<Store>> Store::open(Pool& pool, Ledger& ledger, BufferPool& buffers, Clock& clock,
+                                           Rng& rng, const Options& options) {
   auto store = std::make_unique<StoreImpl>(pool, ledger, buffers, clock, rng, options);
   TRY(store->load());
   return std::unique_ptr<Store>(std::move(store));

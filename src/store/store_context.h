@@ -23,7 +23,14 @@ namespace stavefs {
 /// Self-synchronised; outlives everything of the store.
 struct StoreContext {
   StoreContext(Pool& p, Ledger& l, BufferPool& b, Clock& c, Rng& r, const Store::Options& o)
-      : pool(p), ledger(l), buffers(b), clock(c), rng(r), options(o), segments(p.members()), names_turns(p.members().size()) {}
+      : pool(p),
+        ledger(l),
+        buffers(b),
+        clock(c),
+        rng(r),
+        options(o),
+        segments(p.members()),
+        names_turns(p.members().size()) {}
 
   Pool& pool;
   Ledger& ledger;
@@ -32,8 +39,8 @@ struct StoreContext {
   Rng& rng;  ///< guarded by the turn of the one that opens groups
   const Store::Options options;
   SegmentTable segments;
-  /// Per slot: one sync of the segment directory at a time, so that nobody takes a success for his own after another's
-  /// failure.  Held across that I/O; taken below a sync turn.
+  /// Per slot: one sync of the segment directory at a time, so that nobody takes a success for his own after
+  /// another's failure.  Held across that I/O; taken below a sync turn.
   std::deque<std::mutex> names_turns;
 
   const Member& member(DiskSlot slot) const { return pool.members()[slot.value]; }

@@ -19,8 +19,9 @@ void scatter(const StripeUnits& units, uint32_t at, std::span<const uint8_t> fro
 }
 
 void zero(const StripeUnits& units, uint32_t begin, uint32_t end) {
-  for_each_unit(begin, end, units.unit_bytes,
-                [&](const UnitRange& r, uint32_t) { std::memset(units.data[r.unit] + r.begin, 0, r.end - r.begin); });
+  for_each_unit(begin, end, units.unit_bytes, [&](const UnitRange& r, uint32_t) {
+    std::memset(units.data[r.unit] + r.begin, 0, r.end - r.begin);
+  });
 }
 
 }  // namespace
@@ -51,11 +52,13 @@ StripeUnits StripeBuffers::lay_out(const StripePlan& plan, std::span<const Fragm
     end = f.stripe_offset + f.length;
   }
   zero(units, end, plan.used_units * units.unit_bytes);
-  take(static_cast<uint32_t>(codec.parity_shards()), units.unit_bytes, units.data.data() + codec.data_shards());
+  take(static_cast<uint32_t>(codec.parity_shards()), units.unit_bytes,
+       units.data.data() + codec.data_shards());
   return units;
 }
 
-StripeUnits StripeBuffers::lay_out(const StripePlan& plan, std::span<const uint8_t> blob, const ReedSolomon& codec) {
+StripeUnits StripeBuffers::lay_out(const StripePlan& plan, std::span<const uint8_t> blob,
+                                   const ReedSolomon& codec) {
   StripeUnits units{plan.unit_bytes(), {}};
   const auto size = static_cast<uint32_t>(blob.size());
   // Whole units are written from where they are; the source is never written to.
@@ -69,7 +72,8 @@ StripeUnits StripeBuffers::lay_out(const StripePlan& plan, std::span<const uint8
     scatter(units, at, blob.subspan(at));
     zero(units, size, plan.used_units * units.unit_bytes);
   }
-  take(static_cast<uint32_t>(codec.parity_shards()), units.unit_bytes, units.data.data() + codec.data_shards());
+  take(static_cast<uint32_t>(codec.parity_shards()), units.unit_bytes,
+       units.data.data() + codec.data_shards());
   return units;
 }
 

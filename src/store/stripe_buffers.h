@@ -1,9 +1,9 @@
 // The memory of stripes in flight, and the coding of one stripe.
 //
-// Theory: what can be written straight from the caller's memory is; the rest (packed pieces, the padded end of
-// a run, parity) lies in pool buffers that are kept until the batch is done.  A stripe is summed and coded as soon as
-// it is laid out, while it is warm in the cache: first the extents' checksums (the first touch of the source), then
-// copying, then parity, then the checksum of every unit.
+// Theory: what can be written straight from the caller's memory is; the rest (packed pieces, the padded end
+// of a run, parity) lies in pool buffers that are kept until the batch is done.  A stripe is summed and coded
+// as soon as it is laid out, while it is warm in the cache: first the extents' checksums (the first touch of
+// the source), then copying, then parity, then the checksum of every unit.
 //
 // One thread.
 
@@ -32,8 +32,8 @@ class StripeBuffers {
   explicit StripeBuffers(BufferPool& pool) : pool_(pool) {}
 
   /// Lays the fragments out (zero padding included).  Contents of the parity units are undefined then.
-  StripeUnits lay_out(const StripePlan& plan, std::span<const Fragment> fragments, std::span<const DataPiece> pieces,
-                      const ReedSolomon& codec);
+  StripeUnits lay_out(const StripePlan& plan, std::span<const Fragment> fragments,
+                      std::span<const DataPiece> pieces, const ReedSolomon& codec);
   /// For one blob that starts at the stripe's beginning.
   StripeUnits lay_out(const StripePlan& plan, std::span<const uint8_t> blob, const ReedSolomon& codec);
 

@@ -1,8 +1,8 @@
 // Arithmetic of stripes and groups: every offset of the store is computed here.
 //
-// A segment of R rows holds the header in row 0, the footer in row R-1 and stripes in between.  A stripe of unit
-// u = unit_rows * 4096 bytes at row r occupies bytes [r * 4096, r * 4096 + u) of each of the k+m segments.  Data byte d
-// of the stripe lies in data unit d / u at byte d % u.
+// A segment of R rows holds the header in row 0, the footer in row R-1 and stripes in between.  A stripe of
+// unit u = unit_rows * 4096 bytes at row r occupies bytes [r * 4096, r * 4096 + u) of each of the k+m
+// segments.  Data byte d of the stripe lies in data unit d / u at byte d % u.
 //
 // Pure; no state.
 
@@ -54,7 +54,8 @@ struct UnitRange {
   bool operator==(const UnitRange&) const = default;
 };
 
-/// Calls f(UnitRange, offset of its first byte from `begin`) for each unit that [begin, end) of the data space touches.
+/// Calls f(UnitRange, offset of its first byte from `begin`) for each unit that [begin, end) of the data
+/// space touches.
 template <class F>
 void for_each_unit(uint32_t begin, uint32_t end, uint32_t unit_bytes, F f) {
   for (uint32_t at = begin; at < end;) {

@@ -30,7 +30,8 @@ class SummaryReader {
     for (uint32_t shard = 0; shard < group_.total(); ++shard) {
       if ((read >> shard & 1) == 0) continue;
       auto footer = decode_footer(pages[shard].span().first(kRowBytes));
-      if (footer && footer->identity == context_.identity(group_, shard) && footer->summary == record_.summary) {
+      if (footer && footer->identity == context_.identity(group_, shard) &&
+          footer->summary == record_.summary) {
         footers_ |= uint64_t{1} << shard;
         unit_sums_[shard] = std::move(footer->unit_checksums);
       } else {
@@ -72,8 +73,9 @@ class SummaryReader {
     }
     bytes.resize(part.length);
     if (xxh3_64(bytes.data(), bytes.size()) != part.checksum) {
-      return Error(ErrorCode::kCorrupt, EIO,
-                   "group " + std::to_string(group_.id().value) + ": the summary does not match its checksum");
+      return Error(
+          ErrorCode::kCorrupt, EIO,
+          "group " + std::to_string(group_.id().value) + ": the summary does not match its checksum");
     }
     blob += bytes;
     return ok();

@@ -1,7 +1,8 @@
 // What stripes a group has: from the index while it is not sealed, afterwards from its summary.
 //
-// Theory: a sealed group's summary must be found even when up to m shards are lost or rotten.  Each footer tells the checksum
-// of its own shard's unit of every part, so a unit proves itself; the group's record tells the checksum of the part.
+// Theory: a sealed group's summary must be found even when up to m shards are lost or rotten.  Each footer
+// tells the checksum of its own shard's unit of every part, so a unit proves itself; the group's record tells
+// the checksum of the part.
 //
 // Threads: any.
 

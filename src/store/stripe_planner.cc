@@ -73,7 +73,8 @@ StripePlan StripePlanner::plan(uint32_t max_rows, std::vector<Fragment>& fragmen
     const uint64_t unit_bytes = uint64_t{rows} * kRowBytes;
     const uint64_t end = place_all(fragments, unit_bytes);
     if (end > k_ * unit_bytes) continue;
-    if (std::any_of(fragments.begin(), fragments.end(), [&](const Fragment& f) { return crosses(f, unit_bytes); })) {
+    if (std::any_of(fragments.begin(), fragments.end(),
+                    [&](const Fragment& f) { return crosses(f, unit_bytes); })) {
       continue;
     }
     return {rows, used_units_for(end, static_cast<uint32_t>(unit_bytes)), static_cast<uint32_t>(end)};

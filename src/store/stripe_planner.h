@@ -1,9 +1,9 @@
 // How pieces become stripes: cutting what is large, packing what is small.
 //
-// Theory: a piece that still has a full stripe to give is cut; what is left, and small pieces, are packed one after
-// the other, each 64-byte aligned, until the next does not fit.  A fragment of at most 32 KiB never crosses a unit, so
-// that reading it is one I/O; a larger one may.  The unit of a packed stripe is the smallest that holds its fragments.
-// Fragments come out in order of (piece, offset).
+// Theory: a piece that still has a full stripe to give is cut; what is left, and small pieces, are packed one
+// after the other, each 64-byte aligned, until the next does not fit.  A fragment of at most 32 KiB never
+// crosses a unit, so that reading it is one I/O; a larger one may.  The unit of a packed stripe is the
+// smallest that holds its fragments. Fragments come out in order of (piece, offset).
 //
 // Pure computation; one thread.
 
@@ -44,7 +44,8 @@ class StripePlanner {
   /// Bytes not yet accepted of the piece that comes next.
   uint64_t next_bytes() const { return done() ? 0 : pieces_[piece_].bytes.size() - offset_; }
   /// Plans the next stripe with units of at most `max_rows` rows.  `fragments` is overwritten.
-  /// REQUIRES: !done(), max_rows >= 1; below kMinPlanRows a fragment of up to 32 KiB may need more: then unit_rows is 0.
+  /// REQUIRES: !done(), max_rows >= 1; below kMinPlanRows a fragment of up to 32 KiB may need more: then
+  /// unit_rows is 0.
   StripePlan plan(uint32_t max_rows, std::vector<Fragment>& fragments) const;
   /// The planned stripe was written: goes on behind it.
   void accept(std::span<const Fragment> fragments);

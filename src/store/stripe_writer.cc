@@ -20,7 +20,8 @@ constexpr uint32_t kLeastRunRows = 16;
 constexpr uint32_t varint_bytes(uint64_t v) { return static_cast<uint32_t>(std::bit_width(v | 1) + 6) / 7; }
 
 /// Size of the 'S' value.
-size_t record_bytes(const Geometry& geometry, std::span<const Fragment> fragments, std::span<const DataPiece> pieces) {
+size_t record_bytes(const Geometry& geometry, std::span<const Fragment> fragments,
+                    std::span<const DataPiece> pieces) {
   size_t bytes = 8 + 8 * static_cast<size_t>(geometry.total()) + varint_bytes(fragments.size());
   for (const Fragment& f : fragments) {
     const DataPiece& piece = pieces[f.piece];
@@ -52,7 +53,8 @@ void StripeWriter::leave_all() {
 }
 
 Status StripeWriter::write(std::span<const DataPiece> pieces, std::vector<PlacedExtent>& out) {
-  if (context_.options.read_only) return Error(ErrorCode::kFenced, EROFS, "the pool is open for reading only");
+  if (context_.options.read_only)
+    return Error(ErrorCode::kFenced, EROFS, "the pool is open for reading only");
   flushed_ = false;
   const size_t done = done_.size();
   const size_t placed = out.size();
@@ -89,8 +91,8 @@ Status StripeWriter::write_all(std::span<const DataPiece> pieces, std::vector<Pl
   return ok();
 }
 
-Status StripeWriter::fill_batch(StripePlanner& planner, std::span<const DataPiece> pieces, uint64_t buffer_bytes,
-                                std::vector<PlacedExtent>& out) {
+Status StripeWriter::fill_batch(StripePlanner& planner, std::span<const DataPiece> pieces,
+                                uint64_t buffer_bytes, std::vector<PlacedExtent>& out) {
   uint64_t data = 0;
   while (!planner.done() && data < kBatchBytes && buffers_.bytes() < buffer_bytes) {
     StripePlan plan;
@@ -145,20 +147,25 @@ Status StripeWriter::next_stripe(StripePlanner& planner, std::span<const DataPie
   }
 }
 
-void StripeWriter::place_extents(const StripePlan& plan, std::span<const DataPiece> pieces, const Touched& touched,
-                                 Row row, std::vector<PlacedExtent>& out) {
+void StripeWriter::place_extents(const StripePlan& plan, std::span<const DataPiece> pieces,
+                                 const Touched& touched, Row row, std::vector<PlacedExtent>& out) {
   const size_t sum_bytes = checksum_bytes(checksum_);
   for (const Fragment& f : fragments_) {
     PlacedExtent& extent = out.emplace_back();
     extent.piece = f.piece;
     extent.piece_offset = f.piece_offset;
-    extent.address = {touched.group->id(), row, static_cast<uint8_t>(plan.unit_rows),
-                      static_cast<uint8_t>(plan.used_units), f.stripe_offset, f.length};
+    extent.address = {touched.group->id(),
+                      row,
+                      static_cast<uint8_t>(plan.unit_rows),
+                      static_cast<uint8_t>(plan.used_units),
+                      f.stripe_offset,
+                      f.length};
     const std::span<const uint8_t> bytes = pieces[f.piece].bytes.subspan(f.piece_offset, f.length);
     extent.checksums.resize(checksum_chunks(f.length) * sum_bytes);
     auto* sum = reinterpret_cast<uint8_t*>(extent.checksums.data());
     for (size_t at = 0; at < bytes.size(); at += kChecksumChunk, sum += sum_bytes) {
-      compute_checksum(checksum_, bytes.subspan(at, std::min<size_t>(kChecksumChunk, bytes.size() - at)), sum);
+      compute_checksum(checksum_, bytes.subspan(at, std::min<size_t>(kChecksumChunk, bytes.size() - at)),
+                       sum);
     }
   }
 }
@@ -174,8 +181,11 @@ void StripeWriter::submit(const StripePlan& plan, const StripeUnits& units, size
       continue;
     }
     if (units.data[shard] == nullptr) continue;
-    batch_.push_back({.file = t.files[shard].get(), .kind = IoKind::kWrite, .offset = row_offset(row),
-                      .data = units.data[shard], .bytes = plan.unit_bytes()});
+    batch_.push_back({.file = t.files[shard].get(),
+                      .kind = IoKind::kWrite,
+                      .offset = row_offset(row),
+                      .data = units.data[shard],
+                      .bytes = plan.unit_bytes()});
     targets_.push_back({touched, shard});
   }
 }
@@ -199,7 +209,8 @@ Status StripeWriter::run_batch() {
     t.in_batch = false;
     t.stamp = t.group->note_written();
     const uint64_t lost = std::exchange(t.lost, 0);
-    if (Status settled = settle_writes(table_, *t.group, lost, geometry_.write_quorum()); !settled && status) {
+    if (Status settled = settle_writes(table_, *t.group, lost, geometry_.write_quorum());
+        !settled && status) {
       status = std::move(settled);
     }
   }

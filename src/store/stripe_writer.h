@@ -1,10 +1,10 @@
 // The write session: pieces in, durable extents out.
 //
-// Theory: see store.h.  Pieces are planned into stripes (stripe_planner.h) as the open group's room allows; stripes are
-// laid out and coded one by one, and a few at a time go to all disks in one batch.  A failed shard is settled after
-// its batch: the missing bit is committed and the group closed, so that the next stripe goes to a group without that
-// disk.  When a group is left without a quorum, all stripes of the call are forgotten and written again elsewhere,
-// a few times at most.
+// Theory: see store.h.  Pieces are planned into stripes (stripe_planner.h) as the open group's room allows;
+// stripes are laid out and coded one by one, and a few at a time go to all disks in one batch.  A failed
+// shard is settled after its batch: the missing bit is committed and the group closed, so that the next
+// stripe goes to a group without that disk.  When a group is left without a quorum, all stripes of the call
+// are forgotten and written again elsewhere, a few times at most.
 //
 // Threads: a session belongs to one thread; several write to the same groups.
 
@@ -39,8 +39,8 @@ class StripeWriter final : public WriteSession {
     GroupPin group;
     std::vector<SegmentFile> files;
     uint64_t stamp = 0;
-    uint64_t lost = 0;      // shards that the running batch did not reach
-    size_t stripes = 0;     // that count
+    uint64_t lost = 0;   // shards that the running batch did not reach
+    size_t stripes = 0;  // that count
     bool in_batch = false;
   };
   struct Done {
@@ -58,10 +58,10 @@ class StripeWriter final : public WriteSession {
   Status fill_batch(StripePlanner& planner, std::span<const DataPiece> pieces, uint64_t buffer_bytes,
                     std::vector<PlacedExtent>& out);
   /// Plans the next stripe and gets rows for it.
-  Status next_stripe(StripePlanner& planner, std::span<const DataPiece> pieces, StripePlan& plan, size_t& touched,
-                     Row& row);
-  void place_extents(const StripePlan& plan, std::span<const DataPiece> pieces, const Touched& touched, Row row,
-                     std::vector<PlacedExtent>& out);
+  Status next_stripe(StripePlanner& planner, std::span<const DataPiece> pieces, StripePlan& plan,
+                     size_t& touched, Row& row);
+  void place_extents(const StripePlan& plan, std::span<const DataPiece> pieces, const Touched& touched,
+                     Row row, std::vector<PlacedExtent>& out);
   void submit(const StripePlan& plan, const StripeUnits& units, size_t touched, Row row);
   Status run_batch();
   void forget(size_t done, size_t placed, std::vector<PlacedExtent>& out);

@@ -1,7 +1,8 @@
-// How fast the store is, beside what it stands on: sessions of large pieces, of small pieces, and reads, whole and degraded.
+// How fast the store is, beside what it stands on: sessions of large pieces, of small pieces, and reads,
+// whole and degraded.
 //
-// Usage: store_bench [--dir DIR] [--geometry 4+2] [--mib N] [--segment-mib N].  Makes k+m directories below DIR (default
-// /dev/shm), runs the production engine on them and removes them again.
+// Usage: store_bench [--dir DIR] [--geometry 4+2] [--mib N] [--segment-mib N].  Makes k+m directories below
+// DIR (default /dev/shm), runs the production engine on them and removes them again.
 
 #include <sys/resource.h>
 
@@ -41,7 +42,9 @@ struct Times {
 Times now(const Clock& clock) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return {static_cast<double>(clock.monotonic_ns()) / 1e9, seconds(usage.ru_utime) + seconds(usage.ru_stime)};
 }
 
@@ -188,8 +191,8 @@ Status run(const Settings& settings) {
   const auto show = [](const char* what, const Rate& rate) {
     std::printf("%-40s %6.2f GiB/s  %6.2f GiB per second of processor\n", what, rate.wall, rate.cpu);
   };
-  std::printf("store %s, segments of %u MiB, in %s\n", settings.geometry.to_text().c_str(), settings.segment_mib,
-              settings.directory.c_str());
+  std::printf("store %s, segments of %u MiB, in %s\n", settings.geometry.to_text().c_str(),
+              settings.segment_mib, settings.directory.c_str());
   for (int pass = 1; pass <= 2; ++pass) {
     ASSIGN_OR_RETURN(const Rate large, bench.write(total, 8u << 20));
     show(pass == 1 ? "write, 8 MiB pieces, durable" : "  again, segments reused", large);

@@ -1,6 +1,7 @@
 """Two of six disks die while cp is writing.
 
-Goal: no error reaches cp, everything reads back, and also after a remount without the two.  Method: ext4 on loop devices;
+Goal: no error reaches cp, everything reads back, and also after a remount without the two.  A third one is too many: then fsync must
+say so, nothing hangs, and what was synced before is there when the disks are back.  Method: ext4 on loop devices;
 `xfs_io -x -c shutdown` drops what was not flushed and fails every request from then on.  Pair and moments are drawn from the seed.
 """
 
@@ -79,12 +80,44 @@ def one_round(lane, number, arguments, source):
     lane.stop()
 
 
+def one_too_many(lane):
+    disks = lane.loop_disks(6, 2 * GIB, prefix="three-")
+    lane.create(disks, name="three")
+    lane.start(name="three")
+    bucket = os.path.join(lane.mountpoint, "bucket")
+    os.mkdir(bucket)
+    Content("synced", 40 * MIB).write(os.path.join(bucket, "synced"))
+    lane.run("sync", os.path.join(bucket, "synced"))
+    victims = lane.random.sample(range(6), 3)
+    for victim in victims:
+        lane.shut_down(disks.directories[victim])
+    # In a process of its own: it must not hang, and if it does the test must not.
+    writer = subprocess.run(["dd", "if=/dev/zero", f"of={bucket}/late", "bs=1M", "count=200", "conv=fsync", "status=none"],
+                            stderr=subprocess.PIPE, text=True, timeout=120)
+    check(writer.returncode != 0, "three of six disks are dead, and 200 MiB were written and synced without an error")
+    say(f"the writer is told: {writer.stderr.strip()}")
+    reader = subprocess.run(["cat", os.path.join(bucket, "synced")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
+    say(f"a reader: {reader.stderr.decode().strip() or 'reads on (from memory)'}")
+    lane.cli("status", "three", expect=(1, 3, 4))
+    lane.cli("umount", lane.mountpoint, "--force", expect=None)
+    lane.daemon.wait(timeout=60)
+    lane.daemon = None
+    for victim in victims:
+        lane.unmount_disk(disks.directories[victim])
+        lane.mount_disk(disks.directories[victim])
+    lane.start(name="three")
+    Content("synced", 40 * MIB).verify(os.path.join(bucket, "synced"))
+    Content("new", 10 * MIB).write(os.path.join(bucket, "new"))
+    lane.stop()
+
+
 def test(lane, arguments):
     source = os.path.join(lane.work, "source")
     copy_part("/usr/include", source, 80 * MIB)
     Content("big", arguments.big_bytes).write(os.path.join(lane.work, "big"))
     for number in range(arguments.rounds):
         one_round(lane, number, arguments, source)
+    one_too_many(lane)
 
 
 main(test, add_arguments)

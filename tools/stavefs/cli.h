@@ -80,6 +80,8 @@ void print_json(const nlohmann::json& document);
 Result<nlohmann::json> ask(const std::string& pool, const std::string& method, const std::string& path,
                            const nlohmann::json& body = nullptr);
 bool no_daemon(const Error& error);
+/// Where the pool's daemon has mounted it; "" when there is no daemon.
+std::string served_mount_point(const std::string& pool);
 /// ask(), with the error explained for people: no such pool (is_unknown_pool), not mounted.
 Result<nlohmann::json> ask_mounted(const std::string& pool, const std::string& method,
                                    const std::string& path, const nlohmann::json& body = nullptr);

@@ -120,6 +120,11 @@ Result<json> ask(const std::string& pool, const std::string& method, const std::
   return Error(ErrorCode::kIo, EIO, "the daemon answered with HTTP status " + std::to_string(result->status));
 }
 
+std::string served_mount_point(const std::string& pool) {
+  const auto alive = ask(pool, "GET", "/v1/alive");
+  return alive ? alive->value("mount_point", std::string()) : std::string();
+}
+
 Result<json> ask_mounted(const std::string& pool, const std::string& method, const std::string& path,
                          const json& body) {
   auto answer = ask(pool, method, path, body);

@@ -68,15 +68,13 @@ int enable(const Globals& globals, const std::string& pool, const std::string& d
         kFailed);
   }
   if (auto fits = check_mount_point(*real); !fits) return fail(globals, fits.error(), kUsage);
-  bool mounted = false;
-  for (const MountEntry& entry : stavefs_mounts()) {
-    if (entry.pool != pool) continue;
-    mounted = true;
-    if (entry.directory == *real) continue;
-    return fail(globals,
-                Error(ErrorCode::kBusy, 0,
-                      "pool \"" + pool + "\" is mounted on " + entry.directory + "; unmount it first"),
-                kInUse);
+  const std::string there = served_mount_point(pool);
+  const bool mounted = !there.empty();
+  if (mounted && there != *real) {
+    return fail(
+        globals,
+        Error(ErrorCode::kBusy, 0, "pool \"" + pool + "\" is mounted on " + there + "; unmount it first"),
+        kInUse);
   }
   const HostConfig before = *config;
   config->mount_point = *real;

@@ -269,13 +269,9 @@ int mount(const Globals& globals, const MountArguments& arguments) {
                 kFailed);
   }
   if (auto fits = check_mount_point(*directory); !fits) return fail(globals, fits.error(), kUsage);
-  for (const MountEntry& entry : stavefs_mounts()) {
-    if (entry.pool == config->name && ask(config->name, "GET", "/v1/alive")) {
-      return fail(
-          globals,
-          Error(ErrorCode::kBusy, 0, "pool \"" + config->name + "\" is mounted on " + entry.directory),
-          kInUse);
-    }
+  if (const std::string there = served_mount_point(config->name); !there.empty()) {
+    return fail(globals, Error(ErrorCode::kBusy, 0, "pool \"" + config->name + "\" is mounted on " + there),
+                kInUse);
   }
   MountArguments resolved = arguments;
   for (const std::string& option : arguments.options) {

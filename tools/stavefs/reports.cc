@@ -134,6 +134,10 @@ Result<json> offline_status(const HostConfig& config) {
   }
   const PoolConfig& fixed = pool->config();
   const bool enough = absent <= fixed.geometry.parity;
+  const std::vector<MountEntry> mounts = stavefs_mounts();
+  const bool died = std::any_of(mounts.begin(), mounts.end(), [&](const MountEntry& entry) {
+    return entry.pool == fixed.name && entry.directory == config.mount_point;
+  });
   return json{{"output_version", kOutputVersion},
               {"pool", fixed.name},
               {"id", fixed.id.to_text()},
@@ -141,9 +145,9 @@ Result<json> offline_status(const HostConfig& config) {
               {"verdict", absent == 0 ? "HEALTHY"
                           : enough    ? "DEGRADED"
                                       : "UNAVAILABLE"},
-              {"explanation",
-               "Not mounted; " + (absent == 0 ? std::string("all disks are here.")
-                                              : std::to_string(absent) + " of its disks are not here.")},
+              {"explanation", (died ? "Its daemon has died; " : "Not mounted; ") +
+                                  (absent == 0 ? std::string("all disks are here.")
+                                               : std::to_string(absent) + " of its disks are not here.")},
               {"mount_point", config.mount_point},
               {"next_command",
                "stavefs mount " + fixed.name + " " +
@@ -278,6 +282,12 @@ int bucket_delete(const Globals& globals, const std::string& pool, const std::st
 int info(const Globals& globals, const std::string& path) {
   auto found = find_mount(path);
   if (!found) return fail(globals, found.error(), exit_code_of(found.error()) == kUsage ? kUsage : kFailed);
+  if (served_mount_point(found->mount.pool) != found->mount.directory) {
+    return fail(globals,
+                Error(ErrorCode::kNotFound, 0,
+                      "the daemon of the mount " + found->mount.directory + " does not answer here"),
+                kFailed);
+  }
   auto answer = ask_mounted(found->mount.pool, "GET",
                             "/v1/info?path=" + httplib::detail::encode_query_param(found->relative));
   if (!answer) return fail(globals, std::move(answer.error()).with_context(path), kFailed);
@@ -291,9 +301,11 @@ int info(const Globals& globals, const std::string& path) {
   std::printf("  size %s, inode %llu, %u links, modified %s\n", bytes_text(file["size"]).c_str(),
               static_cast<unsigned long long>(file["inode"].get<uint64_t>()), file["links"].get<unsigned>(),
               file["modified"].get<std::string>().c_str());
-  std::printf("  bucket %s, class %s, checksum %s, health %s\n", file["bucket"].get<std::string>().c_str(),
-              file["class"].get<std::string>().c_str(), file["checksum"].get<std::string>().c_str(),
-              file["health"].get<std::string>().c_str());
+  if (!file["bucket"].is_null()) {
+    std::printf("  bucket %s, class %s, checksum %s, health %s\n", file["bucket"].get<std::string>().c_str(),
+                file["class"].get<std::string>().c_str(), file["checksum"].get<std::string>().c_str(),
+                file["health"].get<std::string>().c_str());
+  }
   if (file["inline_bytes"].get<uint64_t>() > 0)
     std::printf("  %s inside the inode\n", bytes_text(file["inline_bytes"]).c_str());
   if (file["dirty_bytes"].get<uint64_t>() > 0)

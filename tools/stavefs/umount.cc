@@ -78,13 +78,24 @@ int unmount_kernel(const std::string& directory) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : EBUSY;
 }
 
+Status sync_pool(const std::string& pool) {
+  TRY(ask(pool, "POST", "/v1/sync"));
+  return ok();
+}
+
 /// The daemon answers on its socket until it has let go of the disks; then it tells what went wrong.
 Status wait_for_end(const std::string& pool) {
   constexpr auto kLongest = std::chrono::minutes(10);
   const auto deadline = std::chrono::steady_clock::now() + kLongest;
   while (std::chrono::steady_clock::now() < deadline) {
     const auto answer = ask(pool, "GET", "/v1/alive");
-    if (!answer && no_daemon(answer.error())) return ok();
+    if (!answer && no_daemon(answer.error())) {
+      // A daemon removes its socket when it ends; one that died leaves it.
+      if (::access(socket_path(pool).c_str(), F_OK) != 0) return ok();
+      return Error(ErrorCode::kIo, 0,
+                   "unmounted, but the daemon died before it had finished: what was not fsynced may be gone; "
+                   "mount the pool again");
+    }
     if (answer && !answer->value("failure", std::string()).empty()) {
       return Error(ErrorCode::kIo, 0,
                    "unmounted, but the daemon could not finish: " + answer->value("failure", std::string()));
@@ -107,9 +118,10 @@ int umount(const Globals& globals, const std::string& directory, bool force) {
                 Error(ErrorCode::kInvalid, EINVAL, directory + " is not the mount point of a stavefs pool"),
                 kFailed);
   }
-  const auto synced = ask(pool, "POST", "/v1/sync");
-  const bool dead = !synced && no_daemon(synced.error());
-  if (!synced && !dead && !force) {
+  // Nobody serves a mount whose daemon was killed; and a pool of the same name may be another user's.
+  const bool served = served_mount_point(pool) == path;
+  const Status synced = served ? sync_pool(pool) : ok();
+  if (!synced && !force) {
     return fail(globals,
                 Error(ErrorCode::kIo, 0,
                       "what was written cannot be made durable: " + synced.error().message() +
@@ -126,7 +138,7 @@ int umount(const Globals& globals, const std::string& directory, bool force) {
         kBusy);
   }
   if (error != 0) return fail(globals, errno_error(error, "unmount " + directory), kFailed);
-  if (!dead) {
+  if (served) {
     if (auto ended = wait_for_end(pool); !ended)
       return fail(globals, ended.error(), exit_code_of(ended.error()));
   }

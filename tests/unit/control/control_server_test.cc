@@ -115,6 +115,10 @@ TEST_F(ControlApi, ImpossibleBucketsAreRefusedWithTheReason) {
       {R"([])", "no bucket name"},
       {R"({"name": )", "no bucket name"},
       {"", "no bucket name"},
+      {R"({"name": ""})", "a bucket's name has"},
+      {R"({"name": ".hidden"})", "a bucket's name has"},
+      {R"({"name": "a/b"})", "a bucket's name has"},
+      {R"({"name": "a\u0000b"})", "a bucket's name has"},
   };
   for (const auto& [body, part] : cases) {
     const Answer answer = ask("POST", "/v1/buckets", body);
@@ -144,7 +148,10 @@ TEST_F(ControlApi, InfoShowsWhereAFileIs) {
   ASSERT_GE(answer.body["groups"].size(), 1u);
   EXPECT_EQ(answer.body["groups"][0]["shards"].size(), 3u);
   EXPECT_EQ(ask("GET", "/v1/info?path=b%2Fgone").status, 404);
-  EXPECT_EQ(ask("GET", "/v1/info").status, 200) << "the root";
+  const Answer root = ask("GET", "/v1/info");
+  ASSERT_EQ(root.status, 200);
+  EXPECT_EQ(root.body["inode"], 1);
+  EXPECT_TRUE(root.body["bucket"].is_null()) << "the root is in no bucket";
   fs.release_file(file->id);
 
   sim_.world().set_vanished(0, true);
@@ -165,6 +172,7 @@ TEST_F(ControlApi, AfterLettingGoOnlyAliveIsAnswered) {
   }
   EXPECT_EQ(ask("POST", "/v1/sync").status, 409);
   EXPECT_EQ(ask("GET", "/v1/alive").body["alive"], true);
+  EXPECT_EQ(ask("GET", "/v1/alive").body["mount_point"], "/mnt/sim");
   EXPECT_EQ(ask("GET", "/v1/alive").body["failure"], "");
 }
 

@@ -428,6 +428,31 @@ TEST_F(FileDataTest, RemovalDuringAFlushLeavesNothing) {
   EXPECT_EQ(bed_.data().dirty_bytes(), 0U);
 }
 
+/// Goal: an operation that is given up after it has asked for the file's data leaves the file as it was.
+TEST_F(FileDataTest, GivenUpChangesLeaveTheFileAsItWas) {
+  ASSERT_TRUE(bed_.write(file_, 0, std::string(30'000, 'a')));
+  ASSERT_TRUE(bed_.data().flush_all());
+  ASSERT_TRUE(bed_.write(file_, 20'000, std::string(20'000, 'b')));
+  const std::string want = std::string(20'000, 'a') + std::string(20'000, 'b');
+  {
+    const InodeLocks locks({file_.get()});
+    Change logging;
+    ASSERT_TRUE(bed_.data().log_dirty(*file_, logging));
+    EXPECT_EQ(file_->record_to_store().size, 40'000U);
+    bed_.data().aborted(*file_);
+    EXPECT_EQ(file_->record_to_store().size, 30'000U);
+    Change removal;
+    ASSERT_TRUE(bed_.data().remove_all(*file_, removal));
+    EXPECT_FALSE(removal.empty());
+    bed_.data().aborted(*file_);
+  }
+  EXPECT_EQ(difference(read(), want), "");
+  ASSERT_TRUE(bed_.data().flush_all());
+  bed_.check_counts({50});
+  reopen_after_crash();
+  EXPECT_EQ(difference(read(), want), "");
+}
+
 /// Goal: a failed flush loses nothing, keeps newer writes above older ones and is reported once to fsync.
 TEST_F(FileDataTest, FailedFlushKeepsTheDataAndIsReportedOnce) {
   for (const bool in_write : {true, false}) {

@@ -138,6 +138,13 @@ TEST(Chain, EpochThatDoesNotJoinItsStartIsLoss) {
   EXPECT_EQ(choose({{a, b, stray}}, record(2, 8, 2), 8), "corrupt");
 }
 
+TEST(Chain, EpochThatJoinsAnotherFrameWithTheSameEndIsLoss) {
+  // Two frames end at 8; the epoch began after b, but the frame found links to the other one.
+  const FrameHeader twin = frame(22, 1, 1, 6, 8);
+  const FrameHeader stray = frame(13, 22, 2, 9, 12);
+  EXPECT_EQ(choose({{a, b, twin, stray}}, record(2, 8, 2), 0), "corrupt");
+}
+
 TEST(Chain, RecordsBelowTheStartMustBeThere) {
   EXPECT_EQ(choose({{b}}, record(2, 8, 2), 0), "corrupt");
   EXPECT_EQ(choose({{trimmed(b, 5)}}, record(2, 8, 2), 5), "8: 2/1");

@@ -266,7 +266,8 @@ void live(uint64_t seed, Geometry geometry, int disks, int* opens, int* interrup
     const Lsn after(model.trimmed + rng.below(model.synced - model.trimmed + 1));
     auto open = open_journal(world, witness, seed * 1000 + static_cast<uint64_t>(round), after, away);
     if (!open && !world.crashed()) {
-      // A cable that flips bits may spoil every attempt at the only copy of a tail; that passes with the cable.
+      // A cable that flips bits may spoil every attempt at the only copy of a tail; that passes with the
+      // cable.
       for (int disk = 0; disk < disks; ++disk) world.set_read_flip_rate(disk, 0);
       open = open_journal(world, witness, seed, after, away);
     }

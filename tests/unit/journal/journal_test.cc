@@ -432,6 +432,54 @@ TEST_F(JournalTest, LookingOnlyWritesNothing) {
   EXPECT_EQ(world->step_count(), steps);
 }
 
+/// Calls `hook` after the n-th sync of the ring on one disk.
+class HookEngine final : public IoEngine {
+ public:
+  HookEngine(IoEngine& engine, std::string disk, int after_syncs, std::function<void()> hook)
+      : engine_(engine), disk_(std::move(disk)), left_(after_syncs), hook_(std::move(hook)) {}
+  void run(std::span<IoRequest> batch) override {
+    engine_.run(batch);
+    const IoRequest& r = batch[0];
+    if (r.kind == IoKind::kSync && r.file->name() == kJournalFile && r.file->disk().describe() == disk_ &&
+        --left_ == 0)
+      hook_();
+  }
+
+ private:
+  IoEngine& engine_;
+  const std::string disk_;
+  int left_;
+  const std::function<void()> hook_;
+};
+
+TEST_F(JournalTest, NewMemberHasWhatWasWrittenWhileItWasBeingCopied) {
+  make({2, 1}, 4);
+  now = {};
+  Journal* journal = nullptr;
+  // The first sync belongs to the making of the ring, the second follows the bulk of the copy.
+  HookEngine engine(world->engine(), "sim:3", 2, [&] {
+    const auto lsn = journal->append("meanwhile");
+    ASSERT_OK(lsn);
+    ASSERT_OK(journal->sync(*lsn));
+  });
+  std::vector<Pool::Attached> disks;
+  for (int i = 0; i < 4; ++i) disks.push_back({std::make_unique<BorrowedDisk>(world->disk(i)), path_of(i)});
+  Rng rng(1);
+  auto pool = Pool::open(std::move(disks), engine, witness, rng, {});
+  ASSERT_OK(pool);
+  Records none;
+  auto opened = Journal::open(**pool, Lsn(0), collect(none));
+  ASSERT_OK(opened);
+  journal = opened->get();
+  ASSERT_OK(journal->append("before"));
+  ASSERT_OK(journal->sync(Lsn(1)));
+  ASSERT_OK(journal->drop_member(DiskSlot(0)));
+  ASSERT_OK(journal->add_member(DiskSlot(3)));
+  EXPECT_EQ(journal->durable(), Lsn(2));
+  EXPECT_EQ(frames_on(*world, 3, ring_format(**pool)), frames_on(*world, 1, ring_format(**pool)));
+  EXPECT_EQ(frames_on(*world, 3, ring_format(**pool)).size(), 2u);
+}
+
 /// Lets writes take their time, so that callers meet.
 class SlowEngine final : public IoEngine {
  public:

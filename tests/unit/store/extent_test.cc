@@ -89,7 +89,8 @@ TEST(Extent, RefusesImpossibleAddresses) {
   EXPECT_TRUE(refused([](Extent& e) { e.address.unit_rows = 0; }));
   EXPECT_TRUE(refused([](Extent& e) { e.address.unit_rows = 65; }));
   EXPECT_TRUE(refused([](Extent& e) { e.address.used_units = 0; }));
-  EXPECT_TRUE(refused([](Extent& e) { e.address.unit_rows = e.address.used_units = 1; })) << "outside the stripe";
+  EXPECT_TRUE(refused([](Extent& e) { e.address.unit_rows = e.address.used_units = 1; }))
+      << "outside the stripe";
   EXPECT_TRUE(refused([](Extent& e) { e.length = 39001; })) << "covers more than it holds";
   EXPECT_TRUE(refused([](Extent& e) { e.skip = 40001; }));
   EXPECT_TRUE(refused([](Extent& e) { e.length = 0; }));

@@ -22,11 +22,12 @@ inline std::string hex(std::string_view bytes) {
   return text;
 }
 
-/// Every proper prefix of `value`, and `value` with a byte more, must be refused; with flipped bits it may be accepted
-/// only if that is what `reencode` gives back (nothing is silently ignored), or a shorter form of the same numbers: a
-/// varint may have been flipped into a longer way to write one.
-/// `reencode` decodes and, when that succeeds, encodes again; empty means refused.
-inline void expect_strict(const std::string& value, const std::function<std::string(std::string_view)>& reencode) {
+/// Every proper prefix of `value`, and `value` with a byte more, must be refused; with flipped bits it may be
+/// accepted only if that is what `reencode` gives back (nothing is silently ignored), or a shorter form of
+/// the same numbers: a varint may have been flipped into a longer way to write one. `reencode` decodes and,
+/// when that succeeds, encodes again; empty means refused.
+inline void expect_strict(const std::string& value,
+                          const std::function<std::string(std::string_view)>& reencode) {
   ASSERT_EQ(hex(reencode(value)), hex(value));
   for (size_t n = 0; n < value.size(); ++n) {
     // Copied to memory of its own, so that a sanitizer sees a read beyond the end.
@@ -38,12 +39,14 @@ inline void expect_strict(const std::string& value, const std::function<std::str
     std::string flipped = value;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
     const std::string again = reencode(flipped);
-    EXPECT_TRUE(again.empty() || again == flipped || again.size() < flipped.size()) << "bit " << bit << " is ignored";
+    EXPECT_TRUE(again.empty() || again == flipped || again.size() < flipped.size())
+        << "bit " << bit << " is ignored";
   }
 }
 
 /// Garbage of all lengths up to `most` must neither crash nor be read beyond its end.
-inline void expect_survives_garbage(uint64_t seed, size_t most, const std::function<void(std::string_view)>& decode) {
+inline void expect_survives_garbage(uint64_t seed, size_t most,
+                                    const std::function<void(std::string_view)>& decode) {
   Rng rng(seed);
   for (int i = 0; i < 20000; ++i) {
     std::string garbage(rng.below(most + 1), '\0');

@@ -1,6 +1,6 @@
-// Goal: the pages of a segment and the store's index values are what FORMAT says, byte for byte, and nothing malformed
-// is taken for one.
-// Method: golden bytes; every prefix and every single flipped bit of valid values; garbage.
+// Goal: the pages of a segment and the store's index values are what FORMAT says, byte for byte, and nothing
+// malformed is taken for one. Method: golden bytes; every prefix and every single flipped bit of valid
+// values; garbage.
 
 #include "store/group_format.h"
 
@@ -68,7 +68,8 @@ GroupRecord open_group() {
   r.geometry = {2, 1};
   r.missing = 4;
   r.created_ns = 0x77;
-  r.shards = {{DiskSlot(1), SegmentNumber(2), Generation(3)}, {DiskSlot(0x104), SegmentNumber(5), Generation(6)}, {}};
+  r.shards = {
+      {DiskSlot(1), SegmentNumber(2), Generation(3)}, {DiskSlot(0x104), SegmentNumber(5), Generation(6)}, {}};
   return r;
 }
 
@@ -109,8 +110,20 @@ TEST(GroupFormat, FooterPageHasGoldenBytes) {
             "02000000"          // parts
             "000000000000000000000000000000000000000000000000");
   EXPECT_EQ(hex(page.substr(128, 64)),
-            "e8030000" "4004" "0000" "00001000" "00000000" "33221100ddccbbaa" "3412000000000000"
-            "28040000" "0201" "0000" "88130000" "00000000" "9900000000000000" "0000000000000000");
+            "e8030000"
+            "4004"
+            "0000"
+            "00001000"
+            "00000000"
+            "33221100ddccbbaa"
+            "3412000000000000"
+            "28040000"
+            "0201"
+            "0000"
+            "88130000"
+            "00000000"
+            "9900000000000000"
+            "0000000000000000");
   EXPECT_EQ(page.substr(192, 4088 - 192), std::string(4088 - 192, '\0'));
   EXPECT_EQ(hex(page.substr(4088)), "6bcc380e2752ae60");
 }
@@ -141,7 +154,8 @@ TEST(GroupFormat, APageWithAnyFlippedBitIsRefused) {
     }
     for (size_t bit = 0; bit < kRowBytes * 8; ++bit) {
       page[bit / 8] = static_cast<char>(page[bit / 8] ^ (1 << bit % 8));
-      EXPECT_FALSE(is_footer ? decode_footer(bytes).has_value() : decode_header(bytes).has_value()) << "bit " << bit;
+      EXPECT_FALSE(is_footer ? decode_footer(bytes).has_value() : decode_header(bytes).has_value())
+          << "bit " << bit;
       page[bit / 8] = static_cast<char>(page[bit / 8] ^ (1 << bit % 8));
     }
   }
@@ -188,23 +202,50 @@ TEST(GroupFormat, GroupRecordHasGoldenBytes) {
             "0400000000000000"  // missing
             "7700000000000000"  // created
             "00000000"          // end row
-            "0100" "02000000" "03000000"
-            "0401" "05000000" "06000000"
-            "ffff" "00000000" "00000000");
+            "0100"
+            "02000000"
+            "03000000"
+            "0401"
+            "05000000"
+            "06000000"
+            "ffff"
+            "00000000"
+            "00000000");
   EXPECT_EQ(hex(sealed_group().encode()),
             "01030202010001000400000000000000770000000000000084030000"
-            "01000200000003000000040105000000" "06000000" "ffff0000000000000000"
-            "84030000" "03" "02" "0000" "28230000" "0102030405060708");
+            "01000200000003000000040105000000"
+            "06000000"
+            "ffff0000000000000000"
+            "84030000"
+            "03"
+            "02"
+            "0000"
+            "28230000"
+            "0102030405060708");
 }
 
 TEST(GroupFormat, SegmentAndStripeRecordsHaveGoldenBytes) {
   EXPECT_EQ(hex(SegmentRecord{Generation(0x01020304)}.encode()), "0104030201");
   EXPECT_EQ(hex(stripe().encode()),
-            "01" "02" "01" "00" "44100000"
-            "0102030405060708" "0000000000000000" "ff00000000000000"
+            "01"
             "02"
-            "ac02" "8020" "64" "00" "00"
-            "02" "00" "c41f" "02" "00");
+            "01"
+            "00"
+            "44100000"
+            "0102030405060708"
+            "0000000000000000"
+            "ff00000000000000"
+            "02"
+            "ac02"
+            "8020"
+            "64"
+            "00"
+            "00"
+            "02"
+            "00"
+            "c41f"
+            "02"
+            "00");
 }
 
 TEST(GroupFormat, MalformedValuesAreRefused) {
@@ -238,7 +279,15 @@ TEST(GroupFormat, SummaryGivesBackTheStripes) {
     writer.add(entries.back().row, r.encode());
   }
   const std::string blob = writer.finish();
-  EXPECT_EQ(hex(blob.substr(0, 38)), hex("stvSUMRY") + "01000000" "0201" "0000" "0900000000000000" "0500000000000000" "01000000" "2d" "01");
+  EXPECT_EQ(hex(blob.substr(0, 38)), hex("stvSUMRY") +
+                                         "01000000"
+                                         "0201"
+                                         "0000"
+                                         "0900000000000000"
+                                         "0500000000000000"
+                                         "01000000"
+                                         "2d"
+                                         "01");
   const auto read = decode_summary(blob, GroupId(9), {2, 1});
   ASSERT_TRUE(read) << read.error().to_text();
   EXPECT_EQ(*read, entries);

@@ -1,5 +1,5 @@
-// Goal: every byte of a stripe has exactly one place, and planning never loses, doubles, reorders or misplaces one.
-// Method: exhaustive for small units; random pieces against the rules that a plan must obey.
+// Goal: every byte of a stripe has exactly one place, and planning never loses, doubles, reorders or
+// misplaces one. Method: exhaustive for small units; random pieces against the rules that a plan must obey.
 
 #include <gtest/gtest.h>
 
@@ -73,7 +73,8 @@ TEST(StripeLayout, SummaryRowsHoldTheSummary) {
 }
 
 /// Everything that a plan promises.
-void expect_valid(const StripePlan& plan, const std::vector<Fragment>& fragments, uint32_t k, uint32_t max_rows) {
+void expect_valid(const StripePlan& plan, const std::vector<Fragment>& fragments, uint32_t k,
+                  uint32_t max_rows) {
   ASSERT_GE(plan.unit_rows, 1u);
   ASSERT_LE(plan.unit_rows, std::min(max_rows, kMaxUnitRows));
   ASSERT_FALSE(fragments.empty());
@@ -84,7 +85,8 @@ void expect_valid(const StripePlan& plan, const std::vector<Fragment>& fragments
     ASSERT_GT(f.length, 0u);
     end = uint64_t{f.stripe_offset} + f.length;
     if (f.length <= kChecksumChunk) {
-      ASSERT_EQ(f.stripe_offset / plan.unit_bytes(), (end - 1) / plan.unit_bytes()) << "short extent across a unit";
+      ASSERT_EQ(f.stripe_offset / plan.unit_bytes(), (end - 1) / plan.unit_bytes())
+          << "short extent across a unit";
     }
   }
   ASSERT_EQ(plan.data_bytes, end);
@@ -93,7 +95,7 @@ void expect_valid(const StripePlan& plan, const std::vector<Fragment>& fragments
 }
 
 TEST(StripePlanner, EveryByteOfEveryPieceIsPlacedOnceInOrder) {
-  static constexpr size_t kSizes[] = {0,     1,     64,     100,     1500,    4096,    8192,    20000,
+  static constexpr size_t kSizes[] = {0,     1,     64,     100,     1500,    4096,    8192,   20000,
                                       32768, 32769, 100000, 1 << 20, 3 << 20, 4 << 20, 5000000};
   std::vector<uint8_t> memory(5000001);
   for (uint64_t seed = 1; seed <= 400; ++seed) {
@@ -133,7 +135,8 @@ TEST(StripePlanner, EveryByteOfEveryPieceIsPlacedOnceInOrder) {
 }
 
 TEST(StripePlanner, AFewRowsAreUsedOnlyWhenNothingCrosses) {
-  // Goal: near a group's end, where fewer than eight rows are left, a plan is valid or says that it needs more.
+  // Goal: near a group's end, where fewer than eight rows are left, a plan is valid or says that it needs
+  // more.
   std::vector<uint8_t> memory(2 << 20);
   for (const uint32_t k : {1u, 2u, 4u}) {
     for (uint32_t rows = 1; rows < kMinPlanRows; ++rows) {
@@ -154,7 +157,8 @@ TEST(StripePlanner, AFewRowsAreUsedOnlyWhenNothingCrosses) {
 }
 
 TEST(StripePlanner, WastesLittle) {
-  // Goal: what is reserved for packing waste (an eighth) is enough when a whole batch of small files is written.
+  // Goal: what is reserved for packing waste (an eighth) is enough when a whole batch of small files is
+  // written.
   std::vector<uint8_t> memory(1 << 20);
   for (uint64_t seed = 1; seed <= 100; ++seed) {
     Rng rng(seed);

@@ -1,5 +1,6 @@
 // Goal: what is promised can be placed, and all that can be placed is promised.
-// Method: the formula against taking segments one group at a time, fullest-of-free disks first; the segment table against a map.
+// Method: the formula against taking segments one group at a time, fullest-of-free disks first; the segment
+// table against a map.
 
 #include "store/space.h"
 
@@ -41,7 +42,8 @@ TEST(Space, AsManyGroupsAsCanReallyBeTaken) {
       disk.set = static_cast<uint16_t>(rng.below(2));
       disk.free_segments = static_cast<uint32_t>(rng.one_in(3) ? rng.below(4) : rng.below(40));
     }
-    ASSERT_EQ(groups_possible(geometry, disks), by_taking(geometry, disks)) << "seed " << seed << " " << geometry.to_text();
+    ASSERT_EQ(groups_possible(geometry, disks), by_taking(geometry, disks))
+        << "seed " << seed << " " << geometry.to_text();
   }
 }
 

@@ -26,7 +26,8 @@ StoreBed::StoreBed(uint64_t seed, const Options& options)
   config.metadata_copies = static_cast<uint8_t>(options.geometry.parity + 1);
   std::vector<Pool::NewDisk> disks;
   for (int i = 0; i < options.disks; ++i) {
-    disks.push_back({&world_->disk(i), "/disk" + std::to_string(i), uint64_t{options.segments} * kSegmentBytes});
+    disks.push_back(
+        {&world_->disk(i), "/disk" + std::to_string(i), uint64_t{options.segments} * kSegmentBytes});
     EXPECT_TRUE(Journal::format(world_->disk(i), world_->engine(), kRingBytes));
   }
   const Status formatted = Pool::format(config, disks, world_->engine(), rng_);
@@ -78,8 +79,9 @@ std::string StoreBed::random_bytes(size_t size) {
 }
 
 std::vector<std::string> StoreBed::random_pieces(size_t total) {
-  static constexpr size_t kSizes[] = {1,     63,    64,     1100,   4095,   4096,   4097,  20000,
-                                      32767, 32768, 32769,  100000, 262144, 300000, 524288, 1048576, 1500000, 3000000};
+  static constexpr size_t kSizes[] = {1,      63,     64,     1100,    4095,    4096,
+                                      4097,   20000,  32767,  32768,   32769,   100000,
+                                      262144, 300000, 524288, 1048576, 1500000, 3000000};
   std::vector<std::string> pieces;
   for (size_t used = 0; used < total;) {
     size_t size = kSizes[rng_.below(std::size(kSizes))];
@@ -91,7 +93,8 @@ std::vector<std::string> StoreBed::random_pieces(size_t total) {
   return pieces;
 }
 
-Status StoreBed::write(WriteSession& session, const std::vector<std::string>& pieces, std::vector<Stored>& out) {
+Status StoreBed::write(WriteSession& session, const std::vector<std::string>& pieces,
+                       std::vector<Stored>& out) {
   // Every other time from page-aligned memory, which is written without a copy.
   const bool aligned = rng_.one_in(2);
   std::vector<AlignedBuffer> memory;
@@ -191,7 +194,8 @@ std::string StoreBed::check(const Stored& stored) {
   uint8_t* out = memory.data() + (zero_copy && !rng_.one_in(4) ? 0 : rng_.below(kPageBytes));
   const Status status = read(stored, from, {out, to - from}, zero_copy && out == memory.data());
   if (!status) return status.error().to_text();
-  if (std::memcmp(out, stored.bytes.data() + from, to - from) != 0) return "WRONG BYTES in " + stored.extent.to_text();
+  if (std::memcmp(out, stored.bytes.data() + from, to - from) != 0)
+    return "WRONG BYTES in " + stored.extent.to_text();
   return "";
 }
 
@@ -207,7 +211,8 @@ void StoreBed::adopt_index(Lsn durable) {
   for (auto& [key, value] : index_entries("X")) found[key] = value;
   for (const Stored& stored : stored_) {
     const auto it = found.find(keys::extent(stored.inode, stored.offset));
-    ASSERT_TRUE(stored.lsn > durable || it != found.end()) << "durable, but gone: " << stored.extent.to_text();
+    ASSERT_TRUE(stored.lsn > durable || it != found.end())
+        << "durable, but gone: " << stored.extent.to_text();
   }
   stored_.clear();
   for (const auto& [key, value] : found) {
@@ -239,7 +244,9 @@ void StoreBed::overwrite(int disk, const std::string& file, uint64_t offset, con
                                          .durable = true}));
 }
 
-uint64_t StoreBed::checksum_errors(int disk) { return pool_->reports()[static_cast<size_t>(disk)].checksum_errors; }
+uint64_t StoreBed::checksum_errors(int disk) {
+  return pool_->reports()[static_cast<size_t>(disk)].checksum_errors;
+}
 
 uint64_t StoreBed::checksum_errors() {
   uint64_t sum = 0;

@@ -1,4 +1,5 @@
-// A store on a simulated machine, with a naive model of what it must hold: every piece that was committed, byte for byte.
+// A store on a simulated machine, with a naive model of what it must hold: every piece that was committed,
+// byte for byte.
 
 #pragma once
 
@@ -48,7 +49,7 @@ struct Stored {
 struct BedOptions {
   Geometry geometry{4, 2};
   int disks = 6;
-  uint32_t segments = 24;             ///< per disk
+  uint32_t segments = 24;  ///< per disk
   uint64_t host_bytes = uint64_t{512} << 20;
   ChecksumKind checksum = ChecksumKind::kXxh3;
 };
@@ -57,7 +58,8 @@ class StoreBed {
  public:
   using Options = BedOptions;
   explicit StoreBed(uint64_t seed, const Options& options = {});
-  /// After a power cut: the disks of `other` resolved by `mode`.  The model is `other`'s; forget_undurable() cuts it.
+  /// After a power cut: the disks of `other` resolved by `mode`.  The model is `other`'s; forget_undurable()
+  /// cuts it.
   StoreBed(StoreBed& other, uint64_t seed, sim::CrashMode mode);
   ~StoreBed() { stop(); }
 
@@ -97,8 +99,9 @@ class StoreBed {
   /// Checks everything in the model.
   void check_all(const char* when);
 
-  /// Makes the index's extents the model: after a crash, what is there must be right, byte for byte.  A failure when one of
-  /// them was never written, or one of the model committed at or before `durable` (and not dropped) is not there.
+  /// Makes the index's extents the model: after a crash, what is there must be right, byte for byte.  A
+  /// failure when one of them was never written, or one of the model committed at or before `durable` (and
+  /// not dropped) is not there.
   void adopt_index(Lsn durable);
 
   /// Where the unit of `shard` of a stripe lies: disk, file, offset.  disk is -1 for an unplaced shard.

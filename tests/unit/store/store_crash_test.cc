@@ -1,7 +1,7 @@
-// Goal: after power goes at any moment, every extent that the index names reads right, everything that was durable is named,
-// and the store goes on from there.
-// Method: random sessions, drops, upkeep and syncs; the power goes at a random step, in several ways, with up to m disks gone
-// too; reopen, compare with all that was ever written, write more, and do it again.
+// Goal: after power goes at any moment, every extent that the index names reads right, everything that was
+// durable is named, and the store goes on from there. Method: random sessions, drops, upkeep and syncs; the
+// power goes at a random step, in several ways, with up to m disks gone too; reopen, compare with all that
+// was ever written, write more, and do it again.
 
 #include <gtest/gtest.h>
 
@@ -45,8 +45,9 @@ TEST(StoreCrash, WhatTheIndexNamesIsThereWhateverThePowerDid) {
     int disks;
   };
   constexpr Shape kShapes[] = {{{4, 2}, 6}, {{2, 1}, 4}, {{1, 1}, 3}, {{4, 2}, 8}};
-  constexpr sim::CrashMode kModes[] = {sim::CrashMode::kDropAll, sim::CrashMode::kKeepAll, sim::CrashMode::kRandom,
-                                       sim::CrashMode::kPrefix, sim::CrashMode::kSingle};
+  constexpr sim::CrashMode kModes[] = {sim::CrashMode::kDropAll, sim::CrashMode::kKeepAll,
+                                       sim::CrashMode::kRandom, sim::CrashMode::kPrefix,
+                                       sim::CrashMode::kSingle};
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const Shape& shape = kShapes[seed % 4];

@@ -1,6 +1,6 @@
-// Goal: whatever disks do while data is written, what was committed is there and can stand the loss of what parity is left;
-// what cannot be made safe is refused.
-// Method: simulated disks that vanish, fail, lie or run full at every step of a session.
+// Goal: whatever disks do while data is written, what was committed is there and can stand the loss of what
+// parity is left; what cannot be made safe is refused. Method: simulated disks that vanish, fail, lie or run
+// full at every step of a session.
 
 #include <gtest/gtest.h>
 
@@ -20,7 +20,8 @@ std::unique_ptr<StoreBed> filled_bed(uint64_t seed, const BedOptions& options = 
   return bed;
 }
 
-/// Everything must survive the power going now, with `gone` and some more disks lost on top, `count` together.
+/// Everything must survive the power going now, with `gone` and some more disks lost on top, `count`
+/// together.
 void expect_safe(StoreBed& bed, uint64_t seed, const std::set<int>& gone, size_t count = 2) {
   ASSERT_TRUE(bed.ledger().sync_all());
   const Lsn durable = bed.ledger().durable();
@@ -45,7 +46,8 @@ TEST(StoreFault, ADiskThatVanishesAtAnyStepOfASessionLosesNothing) {
     const int victim = static_cast<int>(bed->rng().below(6));
     const uint64_t before = bed->world().step_count();
     bed->world().vanish_at(victim, before + step);
-    const auto temperature = step % 2 == 0 ? Temperature::kHot : Temperature::kLarge;  // a new group, or the open one
+    const auto temperature =
+        step % 2 == 0 ? Temperature::kHot : Temperature::kLarge;  // a new group, or the open one
     const Status put = bed->put(bed->random_pieces(3 << 20), temperature);
     ASSERT_TRUE(put) << put.error().to_text();
     ASSERT_TRUE(bed->put(bed->random_pieces(100000), temperature));
@@ -92,13 +94,16 @@ TEST(StoreFault, AFailedWriteCostsTheShardButNotTheData) {
 }
 
 TEST(StoreFault, AFailedSyncIsNeverTakenForASuccessLater) {
-  // Goal: the data of a failed fsync is on m-1 shards fewer, the group says so, and a second flush does not make it good.
+  // Goal: the data of a failed fsync is on m-1 shards fewer, the group says so, and a second flush does not
+  // make it good.
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const auto bed = filled_bed(seed);
     const int victim = static_cast<int>(seed % 6);
-    const auto one = bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kLarge);
-    const auto two = bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kLarge);
+    const auto one =
+        bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kLarge);
+    const auto two =
+        bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kLarge);
     std::vector<Stored> first;
     std::vector<Stored> second;
     ASSERT_TRUE(bed->write(*one, bed->random_pieces(500000), first));
@@ -125,7 +130,8 @@ TEST(StoreFault, WithoutAQuorumNothingIsAcknowledgedAndOldDataStays) {
     for (const int disk : {0, 2, 4}) bed->world().fail_writes(disk, true);
     const Status put = bed->put(bed->random_pieces(1 << 20));
     ASSERT_FALSE(put);
-    EXPECT_TRUE(put.error().errno_value() == EIO || put.error().errno_value() == ENOSPC) << put.error().to_text();
+    EXPECT_TRUE(put.error().errno_value() == EIO || put.error().errno_value() == ENOSPC)
+        << put.error().to_text();
     ASSERT_NO_FATAL_FAILURE(bed->check_all("reads go on from fenced disks"));
   }
 }
@@ -134,7 +140,8 @@ TEST(StoreFault, QuorumLostBetweenWriteAndFlushFailsTheFlush) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const auto bed = filled_bed(seed);
-    const auto session = bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kLarge);
+    const auto session =
+        bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kLarge);
     std::vector<Stored> pieces;
     ASSERT_TRUE(bed->write(*session, bed->random_pieces(500000), pieces));
     for (const int disk : {1, 3, 5}) bed->world().fail_next_sync(disk);
@@ -228,7 +235,8 @@ TEST(StoreFault, AnAbandonedSessionLeavesNothing) {
   const auto bed = filled_bed(1);
   const SpaceReport before = bed->store().space();
   {
-    const auto session = bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kHot);
+    const auto session =
+        bed->store().begin_write(bed->options().geometry, ChecksumKind::kXxh3, Temperature::kHot);
     std::vector<Stored> pieces;
     ASSERT_TRUE(bed->write(*session, bed->random_pieces(3 << 20), pieces));
     ASSERT_TRUE(session->flush());

@@ -1,6 +1,6 @@
-// Goal: a sealed group tells its stripes by itself; a dead group gives its space back, when that is durable and nobody reads it,
-// again and again, and never leaks old bytes.
-// Method: small pools are filled, sealed, emptied and filled again, with disks failing or power going at every step.
+// Goal: a sealed group tells its stripes by itself; a dead group gives its space back, when that is durable
+// and nobody reads it, again and again, and never leaks old bytes. Method: small pools are filled, sealed,
+// emptied and filled again, with disks failing or power going at every step.
 
 #include <gtest/gtest.h>
 
@@ -72,7 +72,8 @@ TEST(StoreSeal, TheSummaryTellsWhatTheIndexTold) {
     const auto sealed = in_state(bed, "sealed");
     ASSERT_FALSE(sealed.empty());
     for (const GroupId id : sealed) {
-      EXPECT_TRUE(bed.index_entries(keys::stripe_prefix(id)).empty()) << "records of a sealed group stay in the index";
+      EXPECT_TRUE(bed.index_entries(keys::stripe_prefix(id)).empty())
+          << "records of a sealed group stay in the index";
     }
     EXPECT_EQ(all_stripes(bed), before);
     ASSERT_NO_FATAL_FAILURE(bed.check_all("sealed"));
@@ -101,8 +102,10 @@ TEST(StoreSeal, TheSummaryStandsTheLossAndRotOfAnyParityShards) {
     const uint64_t second = (first + 1 + bed.rng().below(5)) % 6;
     bed.world().set_vanished(report.shards[first].disk.value, true);
     const ShardReport& rotten = report.shards[second];
-    const uint64_t row = seed % 2 == 0 ? StoreBed::kSegmentBytes / kRowBytes - 1 : record->summary[0].row.value;
-    ASSERT_TRUE(bed.world().flip_bit(rotten.disk.value, segment_file_name(rotten.segment), row * kRowBytes + 77, 1));
+    const uint64_t row =
+        seed % 2 == 0 ? StoreBed::kSegmentBytes / kRowBytes - 1 : record->summary[0].row.value;
+    ASSERT_TRUE(
+        bed.world().flip_bit(rotten.disk.value, segment_file_name(rotten.segment), row * kRowBytes + 77, 1));
     const auto stripes = bed.store().stripes(sealed);
     ASSERT_TRUE(stripes) << stripes.error().to_text();
     EXPECT_EQ(*stripes, before.at(sealed));
@@ -190,7 +193,8 @@ TEST(StoreFree, ADeadGroupGivesItsSegmentsBackWhenThatIsDurable) {
   EXPECT_EQ(bed.store().pin(dead), nullptr);
   EXPECT_TRUE(bed.index_entries(keys::group(dead)).empty());
   EXPECT_TRUE(bed.index_entries(keys::live_bytes(dead)).empty());
-  for (const ShardReport& shard : report.shards) EXPECT_TRUE(exists(shard)) << "removed before the FREE was durable";
+  for (const ShardReport& shard : report.shards)
+    EXPECT_TRUE(exists(shard)) << "removed before the FREE was durable";
   ASSERT_TRUE(bed.ledger().sync_all());
   ASSERT_TRUE(bed.store().maintain());
   for (const ShardReport& shard : report.shards) EXPECT_FALSE(exists(shard)) << "still takes space";
@@ -259,7 +263,8 @@ TEST(StoreFree, ASmallPoolIsFilledAndEmptiedManyTimes) {
   }
   ASSERT_GT(written, 4 * 12 * 4u) << "the pool was never written through";
   uint32_t most = 0;
-  for (const auto& [key, value] : bed.index_entries("E")) most = std::max(most, SegmentRecord::decode(value)->generation.value);
+  for (const auto& [key, value] : bed.index_entries("E"))
+    most = std::max(most, SegmentRecord::decode(value)->generation.value);
   EXPECT_GT(most, 3u);
   ASSERT_NO_FATAL_FAILURE(bed.check_all("at the end"));
 }

@@ -37,7 +37,8 @@ class Worker {
       std::memcpy(piece.data(), &inode_, std::min(piece.size(), sizeof inode_));
       data.push_back({InodeId(++inode_), 0, {reinterpret_cast<const uint8_t*>(piece.data()), piece.size()}});
     }
-    const auto session = bed_.store().begin_write(kGeometry, ChecksumKind::kXxh3, static_cast<Temperature>(rng_.below(2)));
+    const auto session =
+        bed_.store().begin_write(kGeometry, ChecksumKind::kXxh3, static_cast<Temperature>(rng_.below(2)));
     std::vector<PlacedExtent> placed;
     Status status = session->write(data, placed);
     if (status) status = session->flush();

@@ -1,6 +1,6 @@
-// Goal: what was written reads back, whatever its size, place and geometry, however it is read, and with any m shards
-// gone or rotten.
-// Method: random pieces through sessions on simulated disks, compared with a copy kept beside.
+// Goal: what was written reads back, whatever its size, place and geometry, however it is read, and with any
+// m shards gone or rotten. Method: random pieces through sessions on simulated disks, compared with a copy
+// kept beside.
 
 #include <gtest/gtest.h>
 
@@ -29,8 +29,9 @@ class StoreReadWrite : public testing::TestWithParam<Shape> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Geometries, StoreReadWrite,
-                         testing::Values(Shape{{4, 2}, 6}, Shape{{2, 1}, 3}, Shape{{1, 1}, 2}, Shape{{8, 4}, 12},
-                                         Shape{{8, 8}, 16}, Shape{{16, 4}, 20}, Shape{{4, 2}, 9}),
+                         testing::Values(Shape{{4, 2}, 6}, Shape{{2, 1}, 3}, Shape{{1, 1}, 2},
+                                         Shape{{8, 4}, 12}, Shape{{8, 8}, 16}, Shape{{16, 4}, 20},
+                                         Shape{{4, 2}, 9}),
                          [](const auto& info) {
                            const Geometry g = info.param.geometry;
                            return "g" + std::to_string(g.data) + "p" + std::to_string(g.parity) + "d" +
@@ -90,7 +91,8 @@ TEST_P(StoreReadWrite, AnyDisksWithinTheParityMayBeAbsent) {
     ASSERT_NO_FATAL_FAILURE(copy.check_all("with disks absent"));
     const Geometry g = GetParam().geometry;
     const bool writable = GetParam().disks - g.parity >= g.write_quorum();
-    ASSERT_EQ(copy.put(copy.random_pieces(500000)).has_value(), writable) << "writable with a quorum, and only then";
+    ASSERT_EQ(copy.put(copy.random_pieces(500000)).has_value(), writable)
+        << "writable with a quorum, and only then";
     ASSERT_NO_FATAL_FAILURE(copy.check_all("what was written degraded"));
     ASSERT_TRUE(copy.ledger().sync_all());
     copy.stop();
@@ -156,7 +158,8 @@ TEST_P(StoreReadWrite, RottenUnitsAreDecodedAroundAndNeverReturned) {
         ASSERT_TRUE(status) << status.error().to_text();
         ASSERT_TRUE(right);
         ASSERT_GT(bed.checksum_errors(), errors);
-        ASSERT_GT(bed.checksum_errors(bed.place(a, at / a.unit_bytes()).disk), 0u) << "the guilty one was not told of";
+        ASSERT_GT(bed.checksum_errors(bed.place(a, at / a.unit_bytes()).disk), 0u)
+            << "the guilty one was not told of";
       } else {
         // A chunk of a few bytes may decode right by chance.
         ASSERT_TRUE(!status || right);
@@ -188,7 +191,8 @@ TEST(StoreRead, OnlyTheGuiltyShardIsAccused) {
     std::vector<uint8_t> all(victim.bytes.size());
     ASSERT_TRUE(bed.read(victim, 0, all));
     for (int disk = 0; disk < 6; ++disk) {
-      EXPECT_EQ(bed.checksum_errors(disk), disk == place.disk ? 1u : 0u) << "seed " << seed << " disk " << disk;
+      EXPECT_EQ(bed.checksum_errors(disk), disk == place.disk ? 1u : 0u)
+          << "seed " << seed << " disk " << disk;
     }
   }
 }
@@ -213,8 +217,8 @@ TEST(StoreRead, FlippedBitsOnTheWayAreNotReturned) {
 }
 
 TEST(StoreRead, GarbageInUnitsThatWereNeverWrittenDoesNotLeak) {
-  // Goal: units of zero padding count as zeros, whatever the segment holds there (an older group's bytes, say).
-  // Method: put garbage there, lose the unit that was written, read.
+  // Goal: units of zero padding count as zeros, whatever the segment holds there (an older group's bytes,
+  // say). Method: put garbage there, lose the unit that was written, read.
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     StoreBed bed(seed);
     ASSERT_TRUE(bed.start());
@@ -225,7 +229,8 @@ TEST(StoreRead, GarbageInUnitsThatWereNeverWrittenDoesNotLeak) {
     for (uint32_t shard = 1; shard < 4; ++shard) {
       const auto place = bed.place(a, shard);
       const auto bytes = bed.world().contents(place.disk, place.file);
-      ASSERT_EQ(bytes->substr(place.offset, a.unit_bytes()), std::string(a.unit_bytes(), '\0')) << "was written";
+      ASSERT_EQ(bytes->substr(place.offset, a.unit_bytes()), std::string(a.unit_bytes(), '\0'))
+          << "was written";
       bed.overwrite(place.disk, place.file, place.offset, bed.random_bytes(a.unit_bytes()));
     }
     bed.world().set_vanished(bed.place(a, 0).disk, true);
@@ -236,7 +241,8 @@ TEST(StoreRead, GarbageInUnitsThatWereNeverWrittenDoesNotLeak) {
 }
 
 TEST(StoreRead, ASegmentOfSomethingElseIsAMissingShard) {
-  // Method: after a restart, give one shard's file the content of another segment, and take another one's file away.
+  // Method: after a restart, give one shard's file the content of another segment, and take another one's
+  // file away.
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     StoreBed bed(seed);
     ASSERT_TRUE(bed.start());
@@ -331,7 +337,8 @@ TEST(StoreRead, ManyRangesInOneCall) {
     std::vector<AlignedBuffer> memory;
     for (const Stored& stored : bed.stored()) {
       memory.emplace_back(stored.bytes.size());
-      reads.push_back({&stored.extent, 0, memory.back().span().first(stored.bytes.size()), bed.rng().one_in(2)});
+      reads.push_back(
+          {&stored.extent, 0, memory.back().span().first(stored.bytes.size()), bed.rng().one_in(2)});
     }
     const Status status = bed.store().read(reads);
     ASSERT_TRUE(status) << status.error().to_text();
