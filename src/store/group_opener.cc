@@ -16,8 +16,6 @@ constexpr int kMaxOpenTries = 64;
 }  // namespace
 
 Result<std::vector<DiskSlot>> GroupOpener::choose_disks(const Geometry& geometry) {
-  const auto full =
-      Error(ErrorCode::kNoSpace, ENOSPC, "no room for another group of class " + geometry.to_text());
   // By set: its usable disks, and those of them with room.
   std::map<uint16_t, std::pair<uint32_t, std::vector<Candidate>>> sets;
   for (const Member& member : context_.pool.members()) {
@@ -29,11 +27,18 @@ Result<std::vector<DiskSlot>> GroupOpener::choose_disks(const Geometry& geometry
     if (free > 0) candidates.push_back({member.slot, member.set, total, free});
   }
   uint32_t best = 0;
+  bool quorum = false;
   for (const auto& [set, disks] : sets) {
     const uint32_t shards = placeable_shards(geometry, disks.first);
+    quorum |= shards != 0;
     if (disks.second.size() >= shards) best = std::max(best, shards);
   }
-  if (best == 0) return full;
+  if (!quorum) {
+    return Error(ErrorCode::kIo, EIO, "too few disks are left to write a group of class " + geometry.to_text());
+  }
+  if (best == 0) {
+    return Error(ErrorCode::kNoSpace, ENOSPC, "no room for another group of class " + geometry.to_text());
+  }
   std::vector<Candidate> all;
   for (const auto& [set, disks] : sets) {
     if (placeable_shards(geometry, disks.first) == best && disks.second.size() >= best) {

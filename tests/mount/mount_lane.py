@@ -172,6 +172,11 @@ class Lane:
                 raise Failure(f"mount ended with exit code {code}\n{self.log_tail()}")
             check(time.monotonic() < deadline, f"no mount after {START_SECONDS} s\n{self.log_tail()}")
             time.sleep(0.02)
+        # The mount answers a moment before its daemon has noted in the host's file where it is.
+        noted = os.path.join(self.environment["STAVEFS_CONFIG_DIR"], name + ".toml")
+        while self.mountpoint not in open(noted, encoding="utf-8").read():
+            check(time.monotonic() < deadline, "the mount point was not noted in the host's file")
+            time.sleep(0.02)
 
     def answers(self):
         """A mount is there, and it is not one whose daemon has died (of which the kernel still knows the attributes)."""
