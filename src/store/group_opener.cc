@@ -34,7 +34,8 @@ Result<std::vector<DiskSlot>> GroupOpener::choose_disks(const Geometry& geometry
     if (disks.second.size() >= shards) best = std::max(best, shards);
   }
   if (!quorum) {
-    return Error(ErrorCode::kIo, EIO, "too few disks are left to write a group of class " + geometry.to_text());
+    return Error(ErrorCode::kIo, EIO,
+                 "too few disks are left to write a group of class " + geometry.to_text());
   }
   if (best == 0) {
     return Error(ErrorCode::kNoSpace, ENOSPC, "no room for another group of class " + geometry.to_text());
